@@ -24,6 +24,13 @@ const Verdict = v.object({
   because: v.string(),
 });
 
+/** A place in one server's binlog. */
+export const BinlogPosition = v.object({
+  file: v.string(),
+  offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+});
+export type BinlogPosition = v.InferOutput<typeof BinlogPosition>;
+
 /** Replication as `SHOW REPLICA STATUS` shows it, in this project's words. */
 export const ReplicationStatus = v.object({
   source_host: v.string(),
@@ -32,6 +39,8 @@ export const ReplicationStatus = v.object({
   applier: v.picklist(["yes", "no"]),
   auto_position: v.boolean(),
   received_gtid_set: v.string(),
+  /** How far the receiver has read the source's binlog; a position covers commits that still wait for an acknowledgement. */
+  read_position: v.optional(BinlogPosition),
   /** How far the applier is behind the source, seconds; absent when MySQL does not know. */
   lag_seconds: v.optional(v.pipe(v.number(), v.minValue(0))),
   receiver_error: v.optional(v.string()),
@@ -56,6 +65,8 @@ export const MysqlStatus = v.object({
   super_read_only: v.optional(v.boolean()),
   gtid_executed: v.optional(v.string()),
   gtid_purged: v.optional(v.string()),
+  /** End of this server's own binlog. */
+  binlog_end: v.optional(BinlogPosition),
   replication: v.optional(ReplicationStatus),
   semi_sync: v.optional(
     v.object({
@@ -137,5 +148,8 @@ export const signedText = (command: {
   nonce: string;
 }): string => [command.method, command.path, String(command.fence), command.nonce, command.body].join("\n");
 
-/** Body of `acknowledge`: whether this replica may acknowledge commits, in which incarnation it was listed. */
-export const AcknowledgeBody = v.object({ on: v.boolean(), incarnation: v.optional(Incarnation) });
+/**
+ * Body of `acknowledge`: this replica stops acknowledging, and does not begin again while the topology record has the `rvn`
+ * that the primary is about to replace.
+ */
+export const StopAcknowledging = v.object({ rvn: v.string() });

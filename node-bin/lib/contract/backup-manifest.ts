@@ -55,3 +55,18 @@ export const BackupManifest = v.variant("kind", [
   }),
 ]);
 export type BackupManifest = v.InferOutput<typeof BackupManifest>;
+
+/**
+ * Stands at the place of a manifest whose backup was given up, so that a writer who lost its lock and did not notice cannot
+ * complete it while its objects are being removed.
+ */
+export const AbandonedBackup = v.object({
+  schema: v.literal(1),
+  abandoned: v.literal(true),
+  cluster_id: ClusterId,
+  time: v.string(),
+  abandoned_at: IsoTime,
+  /** Who removed the leftovers. */
+  instance_id: InstanceId,
+});
+export type AbandonedBackup = v.InferOutput<typeof AbandonedBackup>;

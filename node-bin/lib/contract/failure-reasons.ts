@@ -60,6 +60,16 @@ export const failureReasons = {
     changed: "What was done so far is in the log; no step after it was begun.",
     next: `It is retried. ${again}`,
   },
+  "aws-unavailable": {
+    meaning: "An AWS service other than DynamoDB and S3 did not answer.",
+    changed: "The call that failed may have taken effect.",
+    next: `It is retried. ${again}`,
+  },
+  "record-malformed": {
+    meaning: "An item of the coordination table does not have the form that this version expects.",
+    changed: nothing,
+    next: "Compare the item that the message names with its description; restore it, or install the version that wrote it.",
+  },
   "existing-data": {
     meaning:
       "The cluster id has backups or an archive, but no topology record: an empty cluster here could replace data.",

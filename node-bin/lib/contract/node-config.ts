@@ -26,9 +26,6 @@ export const NodeConfig = v.object({
   read_target_group_arn: v.string(),
   /** Network that accounts of other nodes may log in from, in MySQL's host form: `10.1.0.0/255.255.0.0`. */
   account_network: v.pipe(v.string(), v.regex(/^\d+\.\d+\.\d+\.\d+\/\d+\.\d+\.\d+\.\d+$/)),
-  write_routing: v.optional(v.picklist(["forward", "registration"]), "forward"),
-  failover_engine: v.optional(v.picklist(["orchestrator", "agent"]), "orchestrator"),
-  write_without_ackers: v.optional(v.picklist(["refuse", "allow"]), "refuse"),
   /** A replica further behind than this is taken out of the read group, seconds. */
   max_replica_lag_seconds: v.optional(v.pipe(v.number(), v.minValue(0)), 30),
   /** A first schema and application user, created at formation; the password is the secret's `app`. */

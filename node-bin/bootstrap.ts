@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { describeFailure, Failure, reasonOf } from "#contract/failure-reasons.ts";
+import { lifecycleHooks } from "#contract/names.ts";
+import { cloneEngine } from "./lib/backup/clone-engine.ts";
+import { keepLaunchHookAlive } from "./lib/bootstrap/launch-hook.ts";
+import { progressFile, writeProgress } from "./lib/bootstrap/progress.ts";
+import { runBootstrap } from "./lib/bootstrap/run-bootstrap.ts";
+import { allocateServerId } from "./lib/coordination/server-ids.ts";
+import { readNodeConfig } from "./lib/host/config.ts";
+import { makeLog } from "./lib/host/log.ts";
+import { runMain } from "./lib/host/main.ts";
+import { version } from "./lib/host/version.ts";
+import { wireNode } from "./lib/host/wiring.ts";
+import { writeServerOptions } from "./lib/mysql/server-options.ts";
+
+const usage = `Usage: bootstrap [--initialise-empty] [--adopt] [--version]
+
+Takes this node from wherever it is to a member of its cluster: forms it, restores and joins, or rejoins.
+
+  --initialise-empty  begin an empty cluster although the bucket has backups of this cluster id
+  --adopt             take over a data directory that this project did not make`;
+
+const log = makeLog("bootstrap");
+
+const readFlags = () => {
+  try {
+    return parseArgs({
+      options: {
+        "initialise-empty": { type: "boolean", default: false },
+        adopt: { type: "boolean", default: false },
+        version: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new Failure("bad-input", { message: `${error instanceof Error ? error.message : String(error)}\n${usage}` });
+  }
+};
+
+runMain(log, async (signal) => {
+  const flags = readFlags();
+  if (flags.version) {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
+  const config = await readNodeConfig();
+  const progress = join(config.state_dir, progressFile);
+  let lastStep = "reading who this node is";
+  const step = async (what: string): Promise<void> => {
+    lastStep = what;
+    log.info(what);
+    await writeProgress(progress, { state: "running", step: what });
+  };
+  try {
+    await step(lastStep);
+    const node = await wireNode(config, log);
+    const { autoScaling, identity, table } = node;
+    const hook = keepLaunchHookAlive({
+      autoScaling,
+      group: config.asg_name,
+      instanceId: identity.instanceId,
+      log,
+      signal,
+    });
+    await step("allocating a server id");
+    const serverId = await allocateServerId(table, config.cluster_id, identity.instanceId);
+    await writeServerOptions(config.mysql.include_dir, { serverId, reportHost: identity.privateIp });
+    const mysql = node.mysqlServer();
+    await runBootstrap(
+      {
+        ...node,
+        mysql,
+        flags: { initialiseEmpty: flags["initialise-empty"], adopt: flags.adopt },
+        election: node.lock("election", "bootstrap"),
+        engine: cloneEngine({ mysql, workDir: join(config.mysql.datadir, "..", "backup-work") }),
+        step,
+        now: () => new Date(),
+        signal,
+      },
+      serverId,
+    );
+    await writeProgress(progress, { state: "joined", step: lastStep });
+    await hook.complete();
+    log.info(`done; the launch hook ${lifecycleHooks.launch} is completed`);
+  } catch (error) {
+    await writeProgress(progress, {
+      state: "failed",
+      step: describeFailure(error),
+      failure_reason: reasonOf(error),
+    }).catch(() => {});
+    throw error;
+  }
+});

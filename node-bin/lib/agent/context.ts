@@ -1,0 +1,43 @@
+import type { Credentials } from "#contract/credentials.ts";
+import type { NodeConfig } from "#contract/node-config.ts";
+import type { AutoScaling } from "../aws/autoscaling.ts";
+import type { Ec2 } from "../aws/ec2.ts";
+import type { LoadBalancing } from "../aws/elbv2.ts";
+import type { NodeIdentity } from "../aws/metadata.ts";
+import type { Table } from "../aws/table.ts";
+import type { Catalog } from "../backup/catalog.ts";
+import type { Lease } from "../coordination/lease.ts";
+import type { Topology } from "../coordination/topology.ts";
+import type { HighestFence } from "../host/highest-fence.ts";
+import type { Log } from "../host/log.ts";
+import type { Services } from "../host/services.ts";
+import type { MysqlServer } from "../mysql/server.ts";
+import type { AgentClient } from "./client.ts";
+import type { AgentState } from "./state.ts";
+
+/** Everything that an agent acts through. */
+export interface AgentContext {
+  readonly config: NodeConfig;
+  readonly identity: NodeIdentity;
+  readonly log: Log;
+  readonly state: AgentState;
+  readonly services: Services;
+  readonly table: Table;
+  readonly topology: Topology;
+  /** `lock-{cluster_id}`. */
+  readonly election: Lease;
+  /** `primary-{cluster_id}`. */
+  readonly primaryLease: Lease;
+  readonly highestFence: HighestFence;
+  readonly catalog: Catalog;
+  /** The connection of the decisions; it never waits for an acknowledgement, because nothing that commits goes through it. */
+  readonly mysql: MysqlServer;
+  /** The connection of what commits: it may wait for an acknowledgement without holding up the decisions. */
+  readonly mysqlForWrites: MysqlServer;
+  readonly agents: AgentClient;
+  readonly ec2: Ec2;
+  readonly autoScaling: AutoScaling;
+  readonly loadBalancing: LoadBalancing;
+  readonly credentials: () => Promise<Credentials>;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,227 @@
+import type { NodeStatus } from "#contract/agent-api.ts";
+import { accountNames } from "#contract/credentials.ts";
+import type { TopologyRecord } from "#contract/topology.ts";
+import { type AckerDecision, decideAckers, enoughHold, type PrimaryLog, type ReplicaView } from "../cluster/ackers.ts";
+import { allocatedServerIds } from "../coordination/server-ids.ts";
+import { monotonicMs } from "../host/wait.ts";
+import * as gtid from "../mysql/gtid.ts";
+import type { AgentContext } from "./context.ts";
+import type { ReplicaMemory } from "./state.ts";
+
+/** An acker that is silent or cut off for longer than this is taken off the list, milliseconds. */
+const patienceMs = 8000;
+
+interface Round {
+  readonly record: TopologyRecord;
+  readonly log: PrimaryLog;
+  readonly replicas: readonly ReplicaView[];
+}
+
+const viewOf = (
+  instanceId: string,
+  status: NodeStatus | undefined,
+  memory: ReplicaMemory,
+  serverUuid: string,
+  now: number,
+): ReplicaView => {
+  const mysql = status?.mysql;
+  const replication = mysql?.up ? mysql.replication : undefined;
+  const receiving = replication?.receiver === "yes" && replication.source_uuid === serverUuid;
+  if (status) memory.answeredAt = now;
+  if (receiving) memory.receivedAt = now;
+  const settled = mysql?.incarnation !== undefined && memory.incarnation === mysql.incarnation;
+  memory.incarnation = mysql?.incarnation;
+  return {
+    instanceId,
+    reachable: status !== undefined,
+    exists: true,
+    silentMs: now - memory.answeredAt,
+    notReceivingMs: now - memory.receivedAt,
+    incarnation: mysql?.incarnation,
+    settled,
+    receiving,
+    applying: replication?.applier === "yes",
+    receivedSet: replication?.received_gtid_set ?? "",
+    executedSet: mysql?.gtid_executed ?? "",
+    readPosition: replication?.read_position,
+    acknowledging: mysql?.up === true && mysql.semi_sync?.replica_enabled === true,
+  };
+};
+
+/** Reads the primary's own log, then asks every replica. */
+const look = async (context: AgentContext, record: TopologyRecord): Promise<Round> => {
+  const { agents, mysql, state } = context;
+  const log = await mysql.logEnd();
+  const now = monotonicMs();
+  const replicas = await Promise.all(
+    (state.peers ?? []).map(async (peer) => {
+      const memory = state.replicas.get(peer.instanceId) ?? {
+        incarnation: undefined,
+        answeredAt: now,
+        receivedAt: now,
+      };
+      state.replicas.set(peer.instanceId, memory);
+      const status = await agents.status(peer.privateIp).catch(() => undefined);
+      return viewOf(peer.instanceId, status, memory, record.server_uuid, monotonicMs());
+    }),
+  );
+  return { record, log, replicas };
+};
+
+const rewrite = async (
+  context: AgentContext,
+  record: TopologyRecord,
+  change: Partial<TopologyRecord>,
+  why: string,
+): Promise<boolean> => {
+  const { identity, log, state, topology } = context;
+  const written = await topology.write(
+    { ...record, ...change, reason: why },
+    { readRvn: record.rvn, needsHigherFence: false },
+  );
+  const now = written.outcome === "written" ? written.record : written.current;
+  if (now) {
+    state.record = now;
+    state.recordAt = monotonicMs();
+  }
+  if (written.outcome === "superseded" && now?.instance_id !== identity.instanceId) {
+    log.warn(`${now?.instance_id ?? "nobody"} is recorded as primary now`);
+  }
+  return written.outcome === "written";
+};
+
+/** Tells a replica's agent that the record has changed, so that it need not wait for its next look. */
+const nudge = async (context: AgentContext, instanceId: string): Promise<void> => {
+  const peer = context.state.peers?.find((p) => p.instanceId === instanceId);
+  const fence = context.state.record?.fence ?? 0;
+  if (peer) await context.agents.command(peer.privateIp, "nudge", fence, {}).catch(() => {});
+};
+
+const replicationAccountOf = async (context: AgentContext, instanceId: string): Promise<string | undefined> => {
+  const ids = await allocatedServerIds(context.table, context.config.cluster_id);
+  const serverId = ids[instanceId];
+  return serverId === undefined ? undefined : accountNames.replication(serverId);
+};
+
+const unlist = async (
+  context: AgentContext,
+  round: Round,
+  decision: Extract<AckerDecision, { step: "unlist" }>,
+): Promise<void> => {
+  const { agents, log, mysql, state } = context;
+  const { record } = round;
+  if (decision.how === "ask") {
+    const peer = state.peers?.find((p) => p.instanceId === decision.instanceId);
+    if (!peer) return;
+    await agents.command(peer.privateIp, "acknowledge", record.fence, { rvn: record.rvn });
+  } else {
+    const account = await replicationAccountOf(context, decision.instanceId);
+    if (account !== undefined) {
+      await mysql.lockAccount(account);
+      await mysql.killDumpThreadsOf(account);
+    }
+  }
+  // From here on it cannot acknowledge; what it acknowledged before must lie with enough of the others.
+  const fresh = await look(context, record);
+  if (!enoughHold(decision.ackers, record.wait_count, fresh.log, fresh.replicas, gtid)) {
+    log.info(`${decision.instanceId} stays listed until ${record.wait_count} of the others hold everything`);
+    return;
+  }
+  if (
+    await rewrite(
+      context,
+      record,
+      { ackers: [...decision.ackers] },
+      `${decision.instanceId} is no longer an acker: ${decision.because}`,
+    )
+  ) {
+    log.warn(`${decision.instanceId} is no longer an acker: ${decision.because}`);
+  }
+};
+
+const perform = async (context: AgentContext, round: Round, decision: AckerDecision): Promise<void> => {
+  const { log, mysql } = context;
+  const { record } = round;
+  switch (decision.step) {
+    case "none":
+      return;
+    case "semi-sync-on":
+      log.info("switching semi-sync on: enough replicas hold everything");
+      return mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
+    case "list":
+      if (
+        await rewrite(
+          context,
+          record,
+          { ackers: [...decision.ackers] },
+          `${decision.acker.instance_id} became an acker`,
+        )
+      ) {
+        log.info(`${decision.acker.instance_id} became an acker`);
+        await nudge(context, decision.acker.instance_id);
+      }
+      return;
+    case "unlist":
+      return unlist(context, round, decision);
+    case "admit": {
+      const account = await replicationAccountOf(context, decision.instanceId);
+      if (account === undefined) return;
+      log.info(`${decision.instanceId} may replicate again: it does not acknowledge`);
+      return mysql.unlockAccount(account);
+    }
+  }
+};
+
+/** A forming cluster serves once its first backup is durable and enough recorded ackers are connected. */
+const beginServing = async (context: AgentContext): Promise<void> => {
+  const { catalog, log, mysql, state } = context;
+  const record = state.record;
+  if (record?.phase !== "forming" || record.ackers.length < record.wait_count) return;
+  const observed = await mysql.observe();
+  if (!observed.semi_sync?.source_enabled || observed.semi_sync.clients < record.wait_count) return;
+  const backup = await catalog.newestFull({ formation: record.formation });
+  if (!backup) return;
+  if (
+    await rewrite(
+      context,
+      record,
+      { phase: "serving" },
+      `the backup of ${backup.time} is durable and ${observed.semi_sync.clients} ackers are connected`,
+    )
+  ) {
+    log.info(
+      `the cluster serves: the backup of ${backup.time} is durable and ${observed.semi_sync.clients} ackers are connected`,
+    );
+  }
+};
+
+const refusedInstances = async (context: AgentContext): Promise<string[]> => {
+  const locked = new Set(await context.mysql.lockedAccounts());
+  if (locked.size === 0) return [];
+  const ids = await allocatedServerIds(context.table, context.config.cluster_id);
+  return Object.entries(ids)
+    .filter(([, serverId]) => locked.has(accountNames.replication(serverId)))
+    .map(([instanceId]) => instanceId);
+};
+
+/** One round of the open primary: at most one change of the acker list, and the change to `serving`. */
+export const leadOnce = async (context: AgentContext): Promise<void> => {
+  const { state } = context;
+  const record = state.record;
+  // Without a list of instances nobody can be said to be gone.
+  if (!record || state.peers === undefined) return;
+  const round = await look(context, record);
+  const decision = decideAckers(
+    {
+      record,
+      log: round.log,
+      sourceSemiSyncOn: state.mysql.semi_sync?.source_enabled === true,
+      replicas: round.replicas,
+      refused: await refusedInstances(context),
+      patienceMs,
+    },
+    gtid,
+  );
+  await perform(context, round, decision);
+  await beginServing(context);
+};

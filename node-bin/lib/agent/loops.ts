@@ -1,0 +1,39 @@
+import { describeFailure } from "#contract/failure-reasons.ts";
+import { monotonicMs, pause } from "../host/wait.ts";
+import type { AgentContext } from "./context.ts";
+
+/** One of the agent's loops. */
+export interface Loop {
+  readonly name: string;
+  readonly everyMs: number;
+  /** One round. What it throws is shown as a problem until a round succeeds; the loop goes on. */
+  round(): Promise<void>;
+  /** When this text changes, the next round begins at once. */
+  readonly wakeOn?: () => string;
+}
+
+/** How often a waiting loop looks whether it should wake, milliseconds. */
+const wakeCheckMs = 100;
+
+/** Runs a loop until the agent ends. */
+export const runLoop = async (context: AgentContext, loop: Loop): Promise<void> => {
+  const { log, signal, state } = context;
+  while (!signal.aborted) {
+    const key = loop.wakeOn?.();
+    state.loops.set(loop.name, monotonicMs());
+    try {
+      await loop.round();
+      if (state.problems.delete(loop.name)) log.info(`${loop.name}: works again`);
+    } catch (error) {
+      if (signal.aborted) return;
+      const text = describeFailure(error);
+      if (state.problems.get(loop.name) !== text) log.warn(`${loop.name}: ${text}`);
+      state.problems.set(loop.name, text);
+    }
+    const until = monotonicMs() + loop.everyMs;
+    while (!signal.aborted && monotonicMs() < until && (!loop.wakeOn || loop.wakeOn() === key)) {
+      state.loops.set(loop.name, monotonicMs());
+      await pause(loop.wakeOn ? Math.min(wakeCheckMs, loop.everyMs) : loop.everyMs, signal);
+    }
+  }
+};

@@ -1,0 +1,155 @@
+import type { MysqlStatus, NodeStatus } from "#contract/agent-api.ts";
+import type { TopologyRecord } from "#contract/topology.ts";
+import type { BootstrapProgress } from "../bootstrap/progress.ts";
+import { type ServingView, servesReads, servesWrites, type Verdict } from "../cluster/serving.ts";
+import type { Grant } from "../coordination/lease.ts";
+
+/** What is remembered of a replica between two rounds. */
+export interface ReplicaMemory {
+  incarnation: string | undefined;
+  answeredAt: number;
+  receivedAt: number;
+}
+
+/** What was seen of mysqld, without its age. */
+export type SeenMysql = Omit<MysqlStatus, "seen_ms_ago">;
+
+/** Another instance of the cluster, as EC2 lists it. */
+export interface Peer {
+  readonly instanceId: string;
+  readonly privateIp: string;
+}
+
+/** What an agent saw last. The loops write it, the HTTP server and the decisions read it. */
+export interface AgentState {
+  record: TopologyRecord | undefined;
+  recordAt: number;
+  mysql: SeenMysql;
+  mysqlAt: number;
+  lease: Grant | undefined;
+  leaseRenewedAt: number;
+  bootstrap: BootstrapProgress | undefined;
+  dataFormation: number | undefined;
+  stoppedAtRvn: string | undefined;
+  /** Undefined until EC2 has answered once. */
+  peers: readonly Peer[] | undefined;
+  askedForBootstrapAt: number;
+  /** What the primary remembers of each replica between two rounds. */
+  readonly replicas: Map<string, ReplicaMemory>;
+  /** What is wrong, by the loop that found it. */
+  readonly problems: Map<string, string>;
+  /** When each loop went round last, milliseconds on the monotonic clock. */
+  readonly loops: Map<string, number>;
+}
+
+/** A state that has seen nothing yet. */
+export const emptyState = (): AgentState => ({
+  record: undefined,
+  recordAt: Number.NEGATIVE_INFINITY,
+  mysql: { up: false, error: "not looked at yet" },
+  mysqlAt: Number.NEGATIVE_INFINITY,
+  lease: undefined,
+  leaseRenewedAt: Number.NEGATIVE_INFINITY,
+  bootstrap: undefined,
+  dataFormation: undefined,
+  stoppedAtRvn: undefined,
+  peers: undefined,
+  askedForBootstrapAt: Number.NEGATIVE_INFINITY,
+  replicas: new Map(),
+  problems: new Map(),
+  loops: new Map(),
+});
+
+/** What was seen of mysqld longer ago than this is no longer true enough to serve by, milliseconds. */
+export const staleAfterMs = 2000;
+
+/** A loop that has not gone round for this long hangs, milliseconds. */
+const loopHangsAfterMs = 15_000;
+
+const longAgo = 1e9;
+const age = (now: number, at: number): number => Math.min(longAgo, Math.max(0, Math.round(now - at)));
+
+/** Who this agent is. */
+export interface AgentSelf {
+  readonly clusterId: string;
+  readonly instanceId: string;
+  readonly privateIp: string;
+  readonly availabilityZone: string;
+  readonly version: string;
+  readonly maxLagSeconds: number;
+}
+
+/** mysqld as it was seen, with the age of that. */
+export const mysqlStatus = (state: AgentState, now: number): MysqlStatus => ({
+  ...state.mysql,
+  seen_ms_ago: age(now, state.mysqlAt),
+});
+
+const servingView = (state: AgentState, self: AgentSelf, now: number): ServingView => ({
+  me: self.instanceId,
+  record: state.record,
+  mysql: mysqlStatus(state, now),
+  leaseHeld: state.lease?.held() ?? false,
+  staleAfterMs,
+  maxLagSeconds: self.maxLagSeconds,
+});
+
+/** Whether clients may write through this node now. */
+export const writesVerdict = (state: AgentState, self: AgentSelf, now: number): Verdict =>
+  servesWrites(servingView(state, self, now));
+
+/** Whether clients may read from this node now. A caller may ask for less lag than the node's own limit, never for more. */
+export const readsVerdict = (state: AgentState, self: AgentSelf, now: number, limit?: number): Verdict =>
+  servesReads(servingView(state, self, now), Math.min(limit ?? self.maxLagSeconds, self.maxLagSeconds));
+
+/** Whether the agent's own loops run. */
+export const healthVerdict = (state: AgentState, now: number): Verdict => {
+  const hanging = [...state.loops].filter(([, at]) => now - at > loopHangsAfterMs).map(([name]) => name);
+  return hanging.length === 0
+    ? { ok: true, because: "all loops run" }
+    : { ok: false, because: `these loops hang: ${hanging.join(", ")}` };
+};
+
+const roleOf = (state: AgentState, self: AgentSelf): NodeStatus["role"] => {
+  if (!state.record) return "unknown";
+  return state.record.instance_id === self.instanceId ? "primary" : "replica";
+};
+
+const problemsOf = (state: AgentState): string[] => {
+  const bootstrap = state.bootstrap;
+  const unfinished =
+    bootstrap === undefined || bootstrap.state === "joined"
+      ? []
+      : [bootstrap.state === "failed" ? bootstrap.step : `bootstrap: ${bootstrap.step}`];
+  return [...unfinished, ...state.problems.values()];
+};
+
+/** What `/status` answers. */
+export const nodeStatus = (state: AgentState, self: AgentSelf, highestFence: number, now: number): NodeStatus => ({
+  schema: 1,
+  cluster_id: self.clusterId,
+  instance_id: self.instanceId,
+  private_ip: self.privateIp,
+  availability_zone: self.availabilityZone,
+  agent_version: self.version,
+  role: roleOf(state, self),
+  mysql: mysqlStatus(state, now),
+  ...(state.record && {
+    record: {
+      instance_id: state.record.instance_id,
+      phase: state.record.phase,
+      fence: state.record.fence,
+      timeline: state.record.timeline,
+      rvn: state.record.rvn,
+      listed: state.record.ackers.some(
+        (a) => a.instance_id === self.instanceId && a.incarnation === state.mysql.incarnation,
+      ),
+      seen_ms_ago: age(now, state.recordAt),
+    },
+  }),
+  ...(state.lease?.held() && { lease: { fence: state.lease.fence, renewed_ms_ago: age(now, state.leaseRenewedAt) } }),
+  highest_fence: highestFence,
+  serves_writes: writesVerdict(state, self, now),
+  serves_reads: readsVerdict(state, self, now),
+  problems: problemsOf(state),
+});

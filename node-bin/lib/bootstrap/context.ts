@@ -1,0 +1,48 @@
+import type { Credentials } from "#contract/credentials.ts";
+import type { NodeConfig } from "#contract/node-config.ts";
+import type { AgentClient } from "../agent/client.ts";
+import type { AutoScaling } from "../aws/autoscaling.ts";
+import type { NodeIdentity } from "../aws/metadata.ts";
+import type { Bucket } from "../aws/s3.ts";
+import type { Table } from "../aws/table.ts";
+import type { Catalog } from "../backup/catalog.ts";
+import type { BackupEngine } from "../backup/engine.ts";
+import type { Lease } from "../coordination/lease.ts";
+import type { Topology } from "../coordination/topology.ts";
+import type { HighestFence } from "../host/highest-fence.ts";
+import type { Log } from "../host/log.ts";
+import type { Run } from "../host/run.ts";
+import type { Services } from "../host/services.ts";
+import type { MysqlServer } from "../mysql/server.ts";
+import type { DataDirectories } from "./data-directory.ts";
+
+/** Everything that a bootstrap acts through. */
+export interface BootstrapContext {
+  readonly config: NodeConfig;
+  readonly identity: NodeIdentity;
+  readonly flags: { readonly initialiseEmpty: boolean; readonly adopt: boolean };
+  readonly log: Log;
+  readonly run: Run;
+  readonly services: Services;
+  readonly data: DataDirectories;
+  readonly table: Table;
+  readonly topology: Topology;
+  /** `lock-{cluster_id}`. */
+  readonly election: Lease;
+  /** `primary-{cluster_id}`, only to be observed here. */
+  readonly primaryLease: Lease;
+  readonly highestFence: HighestFence;
+  readonly bucket: Bucket;
+  readonly catalog: Catalog;
+  readonly engine: BackupEngine;
+  readonly mysql: MysqlServer;
+  readonly agents: AgentClient;
+  readonly autoScaling: AutoScaling;
+  readonly credentials: () => Promise<Credentials>;
+  /** Tells the agent and the log what is being done. */
+  readonly step: (what: string) => Promise<void>;
+  /** Wall clock, for names and people only. */
+  readonly now: () => Date;
+  readonly uuid: () => string;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,187 @@
+import { Failure } from "#contract/failure-reasons.ts";
+import { units } from "#contract/names.ts";
+import { s3Keys } from "#contract/s3-layout.ts";
+import type { Timeline } from "#contract/timeline.ts";
+import { type TopologyRecord, waitCountFor } from "#contract/topology.ts";
+import type { BootstrapDecision } from "../cluster/bootstrap-decision.ts";
+import type { Grant } from "../coordination/lease.ts";
+import { waitFor } from "../host/wait.ts";
+import type { MysqlObservation } from "../mysql/server.ts";
+import { initialiseData, markData } from "./build-data.ts";
+import type { BootstrapContext } from "./context.ts";
+
+type DataSource = Extract<BootstrapDecision, { step: "form" | "take-over" }>["data"];
+
+/** How long a node waits for another's election to end, milliseconds. Elections take seconds; nothing long is done under the lock. */
+const electionPatienceMs = 120_000;
+
+/** Starts mysqld and waits until it answers. */
+export const startMysql = async (context: BootstrapContext): Promise<MysqlObservation> => {
+  await context.step("starting mysqld");
+  await context.services.start(units.mysql);
+  let last = "no answer yet";
+  return waitFor(
+    "mysqld to answer on its socket",
+    async () =>
+      context.mysql.observe().catch((error: unknown) => {
+        if (error instanceof Failure && error.reason === "credentials-refused") throw error;
+        last = error instanceof Error ? error.message : String(error);
+        return undefined;
+      }),
+    { everyMs: 100, deadlineMs: 600_000, lastSeen: () => last, signal: context.signal },
+  );
+};
+
+const provideData = async (
+  context: BootstrapContext,
+  source: DataSource,
+  grant: Grant,
+  formation: number,
+  serverId: number,
+): Promise<void> => {
+  switch (source) {
+    case "initialise":
+      return initialiseData(context, grant, serverId);
+    case "adopt":
+      return markData(context, "adopted", formation);
+    case "own": {
+      const found = await context.data.look();
+      if (found.kind !== "ours")
+        throw new Failure("internal", { message: "The data directory changed while it was looked at." });
+      return context.data.mark({ ...found.marker, formation });
+    }
+  }
+};
+
+const recordTimeline = async (
+  context: BootstrapContext,
+  record: TopologyRecord,
+  parent: number | undefined,
+): Promise<void> => {
+  const timeline: Timeline = {
+    schema: 1,
+    timeline: record.timeline,
+    ...(parent === undefined ? {} : { parent }),
+    branch_gtid_set: record.branch_gtid_set,
+    fence: record.fence,
+    instance_id: record.instance_id,
+    why: record.reason,
+    began_at: record.updated_at,
+  };
+  const key = s3Keys.timeline(context.config.cluster_id, record.timeline);
+  await context.bucket.putOnce(key, `${JSON.stringify(timeline, undefined, 2)}\n`);
+};
+
+const underElection = async <T>(
+  context: BootstrapContext,
+  purpose: string,
+  work: (grant: Grant) => Promise<T>,
+): Promise<T> => {
+  await context.step(`waiting for the election lock: ${purpose}`);
+  const grant = await context.election.acquire({ deadlineMs: electionPatienceMs, signal: context.signal });
+  grant.startRenewing();
+  try {
+    const result = await work(grant);
+    await grant.release(`${purpose}: done`);
+    return result;
+  } catch (error) {
+    // A lock that is not released would only cost the next one its lease; the first error is the one to report.
+    await grant.release(`${purpose}: failed`).catch(() => {});
+    throw error;
+  }
+};
+
+const primaryFields = (context: BootstrapContext, observed: MysqlObservation, fence: number) =>
+  ({
+    instance_id: context.identity.instanceId,
+    private_ip: context.identity.privateIp,
+    server_uuid: observed.server_uuid,
+    fence,
+    ackers: [],
+    wait_count: waitCountFor(context.config.instance_count),
+  }) as const;
+
+/** Becomes the first primary. The record is created only if there is still none; data of a loser are set aside by the next decision. */
+export const formCluster = async (context: BootstrapContext, source: DataSource, serverId: number): Promise<void> => {
+  const { catalog, flags, highestFence, log, topology } = context;
+  await underElection(context, "forming the cluster", async (grant) => {
+    if (await topology.read()) return;
+    if (!flags.initialiseEmpty && (await catalog.hasAnyHistory())) return;
+    await provideData(context, source, grant, grant.fence, serverId);
+    const observed = await startMysql(context);
+    grant.assertHeld();
+    await highestFence.raise(grant.fence);
+    const created = await topology.create({
+      kind: "async",
+      phase: "forming",
+      ...primaryFields(context, observed, grant.fence),
+      formation: grant.fence,
+      timeline: 1,
+      branch_gtid_set: "",
+      reason: "the cluster was formed",
+    });
+    if (created.outcome === "superseded") {
+      throw new Failure("superseded", {
+        message: `${created.current?.instance_id ?? "Another node"} formed the cluster meanwhile; this node's data directory is set aside.`,
+      });
+    }
+    log.info(`formed the cluster under fence ${grant.fence}; it serves nobody until its first backup is durable`);
+    await recordTimeline(context, created.record, undefined);
+  });
+};
+
+/** Waits until everything received is applied, then forgets the old source. */
+const leaveSource = async (context: BootstrapContext, observed: MysqlObservation): Promise<void> => {
+  if (!observed.replication) return;
+  const { mysql } = context;
+  await mysql.stopReceiver();
+  await mysql.startReplication({ applierOnly: true });
+  await mysql.waitForExecuted(observed.replication.received_gtid_set, 60_000);
+  await mysql.stopReplication();
+  await mysql.resetReplication();
+};
+
+/** Replaces a first primary that died while nobody was served yet. With own data a new timeline begins; without, a new formation. */
+export const takeOverFormation = async (
+  context: BootstrapContext,
+  source: DataSource,
+  seen: TopologyRecord,
+  serverId: number,
+): Promise<void> => {
+  const { highestFence, identity, log, mysql, primaryLease, topology } = context;
+  await underElection(context, `taking over from ${seen.instance_id}`, async (grant) => {
+    const record = await topology.read();
+    const lease = await primaryLease.observe();
+    // What was seen before the lock was taken may have changed while waiting for it.
+    if (record?.rvn !== seen.rvn || record.phase !== "forming") return;
+    if (record.instance_id !== identity.instanceId && lease.unchangedMs < lease.leaseMs) return;
+    const formation = source === "own" ? record.formation : grant.fence;
+    await provideData(context, source, grant, formation, serverId);
+    const started = await startMysql(context);
+    if (source === "own") await leaveSource(context, started);
+    const observed = await mysql.observe();
+    grant.assertHeld();
+    await highestFence.raise(grant.fence);
+    const written = await topology.write(
+      {
+        ...record,
+        ...primaryFields(context, observed, grant.fence),
+        formation,
+        timeline: record.timeline + 1,
+        branch_gtid_set: source === "own" ? observed.gtid_executed : "",
+        failover_from: record.instance_id,
+        reason: `${record.instance_id} stopped renewing its lease while it formed the cluster`,
+      },
+      { readRvn: record.rvn, needsHigherFence: true },
+    );
+    if (written.outcome === "superseded") {
+      throw new Failure("superseded", {
+        message: `${written.current?.instance_id ?? "Another node"} was recorded meanwhile under fence ${written.current?.fence ?? "?"}.`,
+      });
+    }
+    log.info(
+      `took the formation over from ${record.instance_id} under fence ${grant.fence}, timeline ${written.record.timeline}`,
+    );
+    await recordTimeline(context, written.record, record.timeline);
+  });
+};

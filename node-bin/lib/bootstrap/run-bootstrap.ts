@@ -1,0 +1,93 @@
+import { Failure } from "#contract/failure-reasons.ts";
+import { units } from "#contract/names.ts";
+import { type BootstrapView, decideBootstrap } from "../cluster/bootstrap-decision.ts";
+import { pause } from "../host/wait.ts";
+import { markData, restoreData } from "./build-data.ts";
+import type { BootstrapContext } from "./context.ts";
+import { formCluster, takeOverFormation } from "./form.ts";
+import { gatherView } from "./gather.ts";
+import { joinAsReplica, setAside } from "./join.ts";
+import { leadCluster } from "./lead.ts";
+
+/** How long to pause between looks while another node has to act first, milliseconds. */
+const lookAgainMs = 500;
+
+const replaceData = async (context: BootstrapContext, view: BootstrapView, why: string): Promise<void> => {
+  const used = view.data.kind === "ours" ? view.data.marker.backup?.time : undefined;
+  if (!view.backup || view.backup.time === used) {
+    throw new Failure("binlogs-purged", {
+      message: `This node's data cannot join, because ${why}, and there is no newer backup than ${used ?? "none"}.`,
+      next: "Take a new full backup on a node that serves; this node restores it by itself.",
+    });
+  }
+  await setAside(context, why);
+};
+
+/** One decision and its step; true when the node has joined or leads a serving cluster. */
+const advance = async (
+  context: BootstrapContext,
+  serverId: number,
+  told: (because: string) => Promise<void>,
+): Promise<boolean> => {
+  const view = await gatherView(context);
+  const decision = decideBootstrap(view);
+  switch (decision.step) {
+    case "wait":
+      await told(decision.because);
+      await pause(lookAgainMs, context.signal);
+      return false;
+    case "refuse":
+      throw new Failure(decision.reason, { message: decision.because });
+    case "form":
+      await formCluster(context, decision.data, serverId);
+      return false;
+    case "take-over":
+      if (view.record) await takeOverFormation(context, decision.data, view.record, serverId);
+      return false;
+    case "restore":
+      await restoreData(context, decision.backup);
+      return false;
+    case "adopt":
+      if (view.record) await markData(context, "adopted", view.record.formation);
+      return false;
+    case "set-aside":
+      await setAside(context, decision.because);
+      return false;
+    case "lead":
+      if (!view.record) return false;
+      await leadCluster(context, view.record, serverId);
+      return true;
+    case "join": {
+      if (!view.record || view.data.kind !== "ours") return false;
+      const outcome = await joinAsReplica(context, view.record, view.data.marker, serverId);
+      if (outcome.joined) return true;
+      await replaceData(context, view, outcome.replace);
+      return false;
+    }
+  }
+};
+
+/**
+ * Takes this node from wherever it is to a member of its cluster. Each round looks at everything anew, so that a crash at
+ * any point is repaired by running again. Errors: those that only a person can mend; the unit is started again anyway.
+ */
+export const runBootstrap = async (context: BootstrapContext, serverId: number): Promise<void> => {
+  const { log, services, signal } = context;
+  await services.start(units.agent);
+  let lastTold = "";
+  const told = async (because: string): Promise<void> => {
+    if (because === lastTold) return;
+    lastTold = because;
+    await context.step(`waiting: ${because}`);
+  };
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      if (await advance(context, serverId, told)) return;
+    } catch (error) {
+      if (!(error instanceof Failure) || (error.reason !== "superseded" && error.reason !== "lock-lost")) throw error;
+      log.warn(`${error.message} Looking again.`);
+      await pause(lookAgainMs, signal);
+    }
+  }
+};

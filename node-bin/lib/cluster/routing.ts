@@ -1,0 +1,46 @@
+import { roleTagValue } from "#contract/tags.ts";
+import type { Verdict } from "./serving.ts";
+
+/** What the outside says about this node, and what the agent says of itself. */
+export interface RoutingView {
+  readonly servesWrites: Verdict;
+  readonly servesReads: Verdict;
+  /** The record names this node. */
+  readonly isPrimary: boolean;
+  readonly serving: boolean;
+  /** mysqld replicates or leads: the node has joined. */
+  readonly joined: boolean;
+  readonly seen: {
+    readonly roleTag: string | undefined;
+    readonly inWriteGroup: boolean;
+    readonly inReadGroup: boolean;
+    readonly protectedFromScaleIn: boolean | undefined;
+  };
+}
+
+/** One repair of the outside towards the record. */
+export type RoutingRepair =
+  | { readonly repair: "tag-role"; readonly value: string }
+  | { readonly repair: "register-write" | "deregister-write" | "register-read" | "deregister-read" }
+  | { readonly repair: "protect" | "unprotect" };
+
+/**
+ * What has to change so that tags, target groups and scale-in protection say what the record says. With `registration`
+ * routing the primary is in the write group and replicas are in the read group. Taking out comes before putting in.
+ * A replica that is merely behind stays registered: its health check takes it out of the traffic and back again.
+ */
+export const routingRepairs = (view: RoutingView): RoutingRepair[] => {
+  const { seen } = view;
+  const repairs: RoutingRepair[] = [];
+  const leads = view.isPrimary && view.serving;
+  const follows = !view.isPrimary && view.serving && view.joined;
+  if (seen.inWriteGroup && !leads) repairs.push({ repair: "deregister-write" });
+  if (seen.inReadGroup && !follows) repairs.push({ repair: "deregister-read" });
+  if (leads && !seen.inWriteGroup && view.servesWrites.ok) repairs.push({ repair: "register-write" });
+  if (follows && !seen.inReadGroup && view.servesReads.ok) repairs.push({ repair: "register-read" });
+  const role = leads ? roleTagValue.primary : follows ? roleTagValue.replica : undefined;
+  if (role !== undefined && seen.roleTag !== role) repairs.push({ repair: "tag-role", value: role });
+  if (leads && seen.protectedFromScaleIn === false) repairs.push({ repair: "protect" });
+  if (!view.isPrimary && view.serving && seen.protectedFromScaleIn === true) repairs.push({ repair: "unprotect" });
+  return repairs;
+};

@@ -1,0 +1,93 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Credentials } from "#contract/credentials.ts";
+import { leaseTimings } from "#contract/lease.ts";
+import type { NodeConfig } from "#contract/node-config.ts";
+import { itemKey, type LockName } from "#contract/table.ts";
+import { makeAgentClient } from "../agent/client.ts";
+import { makeAutoScaling } from "../aws/autoscaling.ts";
+import { makeAws } from "../aws/clients.ts";
+import { makeEc2 } from "../aws/ec2.ts";
+import { makeLoadBalancing } from "../aws/elbv2.ts";
+import { makeMetadata } from "../aws/metadata.ts";
+import { makeBucket } from "../aws/s3.ts";
+import { makeSecrets } from "../aws/secrets.ts";
+import { makeTable } from "../aws/table.ts";
+import { makeCatalog } from "../backup/catalog.ts";
+import { dataDirectories } from "../bootstrap/data-directory.ts";
+import { type Lease, makeLease } from "../coordination/lease.ts";
+import { makeTopology } from "../coordination/topology.ts";
+import { connectMysql } from "../mysql/connection.ts";
+import { makeIncarnation } from "../mysql/incarnation.ts";
+import { type MysqlServer, makeMysqlServer } from "../mysql/server.ts";
+import { openHighestFence } from "./highest-fence.ts";
+import type { Log } from "./log.ts";
+import { runProgram } from "./run.ts";
+import { systemdServices } from "./services.ts";
+import { monotonicMs } from "./wait.ts";
+
+/** How long an agent may take to answer another, milliseconds. */
+const agentTimeoutMs = 1500;
+
+/** The adapters of one node, made from its configuration; the scripts put them together. */
+export const wireNode = async (config: NodeConfig, log: Log) => {
+  const metadata = makeMetadata();
+  const identity = await metadata.identity();
+  const aws = makeAws({ region: config.region, sourceAddress: identity.privateIp });
+  const table = makeTable(aws, config.dynamodb_table);
+  const bucket = makeBucket(aws, config.s3_bucket);
+  const secrets = makeSecrets(aws);
+  const uuid = randomUUID;
+  let read: Credentials | undefined;
+  const credentials = async (): Promise<Credentials> => {
+    read ??= await secrets.readCredentials(config.credentials_secret);
+    return read;
+  };
+  // An owner is one process, so that a restarted one never takes itself for the one before it.
+  const owner = `${identity.instanceId}/${uuid()}`;
+  const lease = (pk: string, purpose: string, timings: LeaseTimings = leaseTimings.short): Lease =>
+    makeLease({ table, pk, owner, purpose, timings, now: monotonicMs, uuid, sleep: (ms: number) => delay(ms) });
+  const incarnation = makeIncarnation(config.state_dir);
+  const mysqlServer = (): MysqlServer =>
+    makeMysqlServer({
+      connect: () => connectMysql({ socketPath: config.mysql.socket, user: config.mysql.admin_user }),
+      incarnation,
+    });
+  return {
+    config,
+    identity,
+    log,
+    uuid,
+    run: runProgram,
+    services: systemdServices(runProgram),
+    data: dataDirectories(config.mysql.datadir, config.cluster_id),
+    table,
+    bucket,
+    credentials,
+    /** Forgets the secret, so that the next use reads it anew. */
+    forgetCredentials: () => {
+      read = undefined;
+    },
+    topology: makeTopology({ table, clusterId: config.cluster_id, uuid, now: () => new Date() }),
+    lock: (name: LockName, purpose: string): Lease =>
+      lease(
+        itemKey.lock(name, config.cluster_id),
+        purpose,
+        name === "backup" || name === "binlog" ? leaseTimings.long : leaseTimings.short,
+      ),
+    primaryLease: lease(itemKey.primaryLease(config.cluster_id), "the primary is alive"),
+    highestFence: await openHighestFence(join(config.state_dir, "highest-fence.json")),
+    catalog: makeCatalog({ bucket, clusterId: config.cluster_id, log }),
+    mysqlServer,
+    metadata,
+    agents: makeAgentClient({
+      sourceAddress: identity.privateIp,
+      timeoutMs: agentTimeoutMs,
+      key: async () => (await credentials()).agent,
+    }),
+    ec2: makeEc2(aws),
+    autoScaling: makeAutoScaling(aws),
+    loadBalancing: makeLoadBalancing(aws),
+  };
+};
