@@ -9,6 +9,7 @@ export default defineConfig({
         test: {
           name: "cluster",
           include: ["test/cluster/**/*.test.ts"],
+          exclude: process.env.PERCONA_TEST_FULL ? [] : ["test/cluster/**/*.long.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 300_000,
           fileParallelism: false,
