@@ -11,6 +11,7 @@ import {
   outputFolder,
   repositoryRoot,
 } from "../rolldown.config.ts";
+import { licensesFile, licensesOf } from "./licenses.ts";
 
 /** One part of the product that is built on its own. */
 export type BuildPart = keyof typeof outputFolder;
@@ -106,26 +107,30 @@ async function buildPart(root: string, part: BuildPart, force: boolean): Promise
 }
 
 async function bundleNode(root: string): Promise<BuiltFile[]> {
-  const files: BuiltFile[] = [];
-  for (const name of nodeScripts(root)) {
-    files.push(...(await bundle(nodeScriptOptions(root, name))));
-    files.push({ name, content: launcherText(name), executable: true });
-  }
-  return files;
+  const names = nodeScripts(root);
+  const chunks: OutputChunk[] = [];
+  for (const name of names) chunks.push(...(await bundle(nodeScriptOptions(root, name))));
+  const launchers = names.map((name) => ({ name, content: launcherText(name), executable: true }));
+  return [...(await filesOfChunks(chunks)), ...launchers];
 }
 
 async function bundleActions(root: string): Promise<BuiltFile[]> {
-  return actionNames(root).length === 0 ? [] : bundle(actionOptions(root));
+  return actionNames(root).length === 0 ? [] : filesOfChunks(await bundle(actionOptions(root)));
 }
 
-async function bundle(options: RolldownOptions): Promise<BuiltFile[]> {
+async function filesOfChunks(chunks: readonly OutputChunk[]): Promise<BuiltFile[]> {
+  return [
+    ...chunks.map(({ fileName, code }) => ({ name: fileName, content: code })),
+    { name: licensesFile, content: await licensesOf(chunks.flatMap((chunk) => chunk.moduleIds)) },
+  ];
+}
+
+async function bundle(options: RolldownOptions): Promise<OutputChunk[]> {
   const { output, ...input } = options;
   if (output === undefined || Array.isArray(output)) throw new Error("Each build has one output.");
   await using bundler = await rolldown({ ...input, onLog: refuseUnresolved });
   const result = await bundler.generate(output);
-  return result.output
-    .filter((file): file is OutputChunk => file.type === "chunk")
-    .map((chunk) => ({ name: chunk.fileName, content: chunk.code }));
+  return result.output.filter((file): file is OutputChunk => file.type === "chunk");
 }
 
 /** A package that is not found must fail here, not on a node at night. */
@@ -142,7 +147,7 @@ function refuseUnresolved(
 async function sourcesDigest(root: string, part: BuildPart): Promise<string> {
   const folders = part === "node" ? ["node-bin"] : ["actions", "node-bin/lib/contract"];
   const lists = await Promise.all(folders.map((folder) => sourcesIn(join(root, folder))));
-  const fixed = ["package.json", "package-lock.json", "rolldown.config.ts", ".ci/build.ts"];
+  const fixed = ["package.json", "package-lock.json", "rolldown.config.ts", ".ci/build.ts", ".ci/licenses.ts"];
   const paths = [...lists.flat(), ...fixed.map((path) => join(root, path))].filter((path) => existsSync(path));
   const hash = createHash("sha256");
   for (const path of paths.sort()) hash.update(`${relative(root, path)}\0${sha256(await readFile(path))}\n`);

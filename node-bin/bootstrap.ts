@@ -1,8 +1,6 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeFailure, Failure, reasonOf } from "#contract/failure-reasons.ts";
-import { lifecycleHooks } from "#contract/names.ts";
-import { cloneEngine } from "./lib/backup/clone-engine.ts";
 import { keepLaunchHookAlive } from "./lib/bootstrap/launch-hook.ts";
 import { progressFile, writeProgress } from "./lib/bootstrap/progress.ts";
 import { runBootstrap } from "./lib/bootstrap/run-bootstrap.ts";
@@ -72,7 +70,7 @@ runMain(log, async (signal) => {
         mysql,
         flags: { initialiseEmpty: flags["initialise-empty"], adopt: flags.adopt },
         election: node.lock("election", "bootstrap"),
-        engine: cloneEngine({ mysql, workDir: join(config.mysql.datadir, "..", "backup-work") }),
+        engine: node.backupEngine(mysql),
         step,
         now: () => new Date(),
         signal,
@@ -81,7 +79,7 @@ runMain(log, async (signal) => {
     );
     await writeProgress(progress, { state: "joined", step: lastStep });
     await hook.complete();
-    log.info(`done; the launch hook ${lifecycleHooks.launch} is completed`);
+    log.info("done");
   } catch (error) {
     await writeProgress(progress, {
       state: "failed",

@@ -1,9 +1,7 @@
-import { join } from "node:path";
 import { agentPaths, type NodeStatus } from "#contract/agent-api.ts";
 import { Failure } from "#contract/failure-reasons.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import { backupThisNode } from "./lib/backup/backup-this-node.ts";
-import { cloneEngine } from "./lib/backup/clone-engine.ts";
 import { readNodeConfig } from "./lib/host/config.ts";
 import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
@@ -53,12 +51,10 @@ const status = async (config: NodeConfig): Promise<void> => {
 
 const backup = async (config: NodeConfig, signal: AbortSignal): Promise<void> => {
   const node = await wireNode(config, log);
-  const mysql = node.mysqlServer();
   const manifest = await backupThisNode({
     ...node,
-    mysql,
     lock: node.lock("backup", `full backup by ${node.identity.instanceId}`),
-    engine: cloneEngine({ mysql, workDir: join(config.mysql.datadir, "..", "backup-work") }),
+    engine: node.backupEngine(node.mysqlServer()),
     now: () => new Date(),
     signal,
   });

@@ -2,7 +2,7 @@ import type { Credentials } from "#contract/credentials.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { Ec2 } from "../aws/ec2.ts";
-import type { LoadBalancing } from "../aws/elbv2.ts";
+import type { TargetGroups } from "../aws/elbv2.ts";
 import type { NodeIdentity } from "../aws/metadata.ts";
 import type { Table } from "../aws/table.ts";
 import type { Catalog } from "../backup/catalog.ts";
@@ -37,7 +37,7 @@ export interface AgentContext {
   readonly agents: AgentClient;
   readonly ec2: Ec2;
   readonly autoScaling: AutoScaling;
-  readonly loadBalancing: LoadBalancing;
+  readonly targetGroups: TargetGroups;
   readonly credentials: () => Promise<Credentials>;
   readonly signal: AbortSignal;
 }

@@ -71,14 +71,11 @@ const look = async (context: AgentContext, record: TopologyRecord): Promise<Roun
 const rewrite = async (
   context: AgentContext,
   record: TopologyRecord,
-  change: Partial<TopologyRecord>,
+  change: Partial<Pick<TopologyRecord, "ackers" | "phase">>,
   why: string,
 ): Promise<boolean> => {
   const { identity, log, state, topology } = context;
-  const written = await topology.write(
-    { ...record, ...change, reason: why },
-    { readRvn: record.rvn, needsHigherFence: false },
-  );
+  const written = await topology.amend(record, { ...change, reason: why }, { needsHigherFence: false });
   const now = written.outcome === "written" ? written.record : written.current;
   if (now) {
     state.record = now;

@@ -5,23 +5,23 @@ import type { AgentContext } from "./context.ts";
 import { type AgentSelf, readsVerdict, writesVerdict } from "./state.ts";
 
 const repair = async (context: AgentContext, change: RoutingRepair): Promise<void> => {
-  const { autoScaling, config, ec2, identity, loadBalancing, log } = context;
+  const { autoScaling, config, ec2, identity, targetGroups, log } = context;
   const { instanceId } = identity;
   switch (change.repair) {
     case "tag-role":
       await ec2.tagInstance(instanceId, { [tags.role]: change.value });
       return log.info(`tagged ${tags.role}=${change.value}`);
     case "register-write":
-      await loadBalancing.register(config.write_target_group_arn, instanceId);
+      await targetGroups.register(config.write_target_group_arn, instanceId);
       return log.info("registered for writes");
     case "deregister-write":
-      await loadBalancing.deregister(config.write_target_group_arn, instanceId);
+      await targetGroups.deregister(config.write_target_group_arn, instanceId);
       return log.info("deregistered from writes");
     case "register-read":
-      await loadBalancing.register(config.read_target_group_arn, instanceId);
+      await targetGroups.register(config.read_target_group_arn, instanceId);
       return log.info("registered for reads");
     case "deregister-read":
-      await loadBalancing.deregister(config.read_target_group_arn, instanceId);
+      await targetGroups.deregister(config.read_target_group_arn, instanceId);
       return log.info("deregistered from reads");
     case "protect":
       await autoScaling.setScaleInProtection(config.asg_name, instanceId, true);
@@ -34,13 +34,13 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
 
 /** One round of the reconciler: what the outside says of this node is repaired towards the record. */
 export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<void> => {
-  const { autoScaling, config, ec2, identity, loadBalancing, state } = context;
+  const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
   const [instance, write, read, member] = await Promise.all([
     ec2.describeInstances({ ids: [instanceId] }).then((all) => all[0]),
-    loadBalancing.targetHealth(config.write_target_group_arn, instanceId),
-    loadBalancing.targetHealth(config.read_target_group_arn, instanceId),
-    autoScaling.instance(instanceId),
+    targetGroups.targetHealth(config.write_target_group_arn, instanceId),
+    targetGroups.targetHealth(config.read_target_group_arn, instanceId),
+    autoScaling.instanceLifecycle(instanceId),
   ]);
   const now = monotonicMs();
   const repairs = routingRepairs({

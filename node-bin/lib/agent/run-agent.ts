@@ -30,7 +30,7 @@ const reconcileEveryMs = 5000;
 const watchMysql = async (context: AgentContext): Promise<void> => {
   const { mysql, state } = context;
   try {
-    const seen = await mysql.observeStatus();
+    const seen = await mysql.observe();
     state.mysql = { ...seen, up: true };
   } catch (error) {
     state.mysql = { up: false, error: error instanceof Error ? error.message : String(error) };
@@ -73,9 +73,8 @@ const keepLease = async (context: AgentContext): Promise<void> => {
     if (held) return;
     const grant = await primaryLease.tryAcquire({ force: true });
     if (!grant) return;
-    grant.startRenewing({ onRenewed: () => (state.leaseRenewedAt = monotonicMs()) });
+    grant.startRenewing();
     state.lease = grant;
-    state.leaseRenewedAt = monotonicMs();
     log.info(`holds the primary lease under its fence ${grant.fence}`);
     return;
   }
@@ -114,7 +113,7 @@ export const runAgent = async (
   data: DataDirectories,
   nonces: Nonces,
 ): Promise<void> => {
-  const { highestFence, identity, log, signal, state } = context;
+  const { highestFence, identity, log, state } = context;
   let agentKey: string | undefined;
   const server = await startAgentServer({
     address: identity.privateIp,

@@ -27,7 +27,6 @@ export interface AgentState {
   mysql: SeenMysql;
   mysqlAt: number;
   lease: Grant | undefined;
-  leaseRenewedAt: number;
   bootstrap: BootstrapProgress | undefined;
   dataFormation: number | undefined;
   stoppedAtRvn: string | undefined;
@@ -49,7 +48,6 @@ export const emptyState = (): AgentState => ({
   mysql: { up: false, error: "not looked at yet" },
   mysqlAt: Number.NEGATIVE_INFINITY,
   lease: undefined,
-  leaseRenewedAt: Number.NEGATIVE_INFINITY,
   bootstrap: undefined,
   dataFormation: undefined,
   stoppedAtRvn: undefined,
@@ -147,7 +145,7 @@ export const nodeStatus = (state: AgentState, self: AgentSelf, highestFence: num
       seen_ms_ago: age(now, state.recordAt),
     },
   }),
-  ...(state.lease?.held() && { lease: { fence: state.lease.fence, renewed_ms_ago: age(now, state.leaseRenewedAt) } }),
+  ...(state.lease?.held() && { lease: { fence: state.lease.fence } }),
   highest_fence: highestFence,
   serves_writes: writesVerdict(state, self, now),
   serves_reads: readsVerdict(state, self, now),

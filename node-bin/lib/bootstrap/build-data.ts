@@ -1,8 +1,13 @@
+import { userInfo } from "node:os";
 import type { BackupManifest } from "#contract/backup-manifest.ts";
+import type { Credentials } from "#contract/credentials.ts";
+import { units } from "#contract/names.ts";
 import { restoreFull } from "../backup/restore.ts";
 import type { Marker } from "../cluster/data-directory.ts";
 import type { Grant } from "../coordination/lease.ts";
-import { clusterAccounts } from "../mysql/accounts.ts";
+import { userIds } from "../host/users.ts";
+import { type Account, clusterAccounts } from "../mysql/accounts.ts";
+import { withAdoptedServer } from "../mysql/adopt.ts";
 import { initialiseDataDirectory, withPrivateServer } from "../mysql/initialise.ts";
 import type { BootstrapContext } from "./context.ts";
 
@@ -16,39 +21,44 @@ const markerOf = (
   ...marker,
 });
 
+const accountsOf = (context: BootstrapContext, credentials: Credentials, serverId: number): Account[] =>
+  clusterAccounts({
+    credentials,
+    network: context.config.account_network,
+    adminOsUser: userInfo().username,
+    serverIds: [serverId],
+    application: context.config.application,
+  });
+
 /** Makes a new data directory with the cluster's accounts, under the election lock, and puts it into its place. */
 export const initialiseData = async (context: BootstrapContext, grant: Grant, serverId: number): Promise<void> => {
   const { config, data } = context;
-  const credentials = await context.credentials();
+  // A secret that cannot be read is found before anything is built.
+  await context.credentials();
   await context.step("initialising a new data directory");
-  const building = await data.beginBuilding();
+  const building = await data.beginBuilding(await userIds(context.run, config.mysql.os_user));
   const { mysqld, defaults_file: defaultsFile, os_user: osUser } = config.mysql;
   await initialiseDataDirectory({ mysqld, defaultsFile, datadir: building, osUser });
   await context.step("creating the accounts");
-  await withPrivateServer({ mysqld, defaultsFile, datadir: building, osUser }, async (server) => {
-    await server.ensureAccounts(
-      clusterAccounts({
-        credentials,
-        network: config.account_network,
-        adminOsUser: config.mysql.admin_user,
-        serverIds: [serverId],
-        application: config.application,
-      }),
-    );
-  });
+  const accounts = accountsOf(context, await context.credentials(), serverId);
+  await withPrivateServer({ mysqld, defaultsFile, datadir: building, osUser }, (server) =>
+    server.ensureAccounts(accounts),
+  );
   grant.assertHeld();
   await data.place(building, markerOf(context, { origin: "initialised", formation: grant.fence }));
 };
 
 /** Makes a data directory from a backup, under no lock, and puts it into its place. */
 export const restoreData = async (context: BootstrapContext, backup: BackupManifest): Promise<void> => {
-  const { bucket, data, log } = context;
+  const { bucket, config, data, log } = context;
   await context.step(`restoring the backup of ${backup.time}`);
-  const building = await data.beginBuilding();
+  const owner = await userIds(context.run, config.mysql.os_user);
+  const building = await data.beginBuilding(owner);
   await restoreFull({
     bucket,
     manifest: backup,
     intoDir: building,
+    owner,
     signal: context.signal,
     progress: (line) => log.info(line),
   });
@@ -62,6 +72,22 @@ export const restoreData = async (context: BootstrapContext, backup: BackupManif
   );
 };
 
-/** Marks what lies at the place as this formation's. */
-export const markData = (context: BootstrapContext, origin: Marker["origin"], formation: number): Promise<void> =>
-  context.data.mark(markerOf(context, { origin, formation }));
+/**
+ * Takes over a data directory that this project did not make. The accounts of a first primary are made in it; a node that
+ * joins gets them by replication, and only root's own log-in here.
+ */
+export const adoptData = async (
+  context: BootstrapContext,
+  formation: number,
+  forming: { readonly serverId: number } | undefined,
+): Promise<void> => {
+  const { config, data, services } = context;
+  await context.step("adopting the data directory that was found");
+  await services.stop(units.mysql);
+  const { mysqld, defaults_file: defaultsFile, os_user: osUser, datadir } = config.mysql;
+  const accounts = forming ? accountsOf(context, await context.credentials(), forming.serverId) : [];
+  await withAdoptedServer({ mysqld, defaultsFile, datadir, osUser, adminOsUser: userInfo().username }, (server) =>
+    server.ensureAccounts(accounts),
+  );
+  await data.mark(markerOf(context, { origin: "adopted", formation }));
+};

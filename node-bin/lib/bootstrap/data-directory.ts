@@ -1,4 +1,4 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { chown, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { classifyDataDirectory, type DataDirectory, type Marker, markerName } from "../cluster/data-directory.ts";
 import { listIfThere, readIfThere, syncDirectory, writeDurably } from "../host/files.ts";
@@ -6,8 +6,8 @@ import { listIfThere, readIfThere, syncDirectory, writeDurably } from "../host/f
 /** Effects on the place where the data directory lies. mysqld does not run during any of them but `look`. */
 export interface DataDirectories {
   look(): Promise<DataDirectory>;
-  /** Makes an empty folder beside the place, after discarding what an interrupted run left there. */
-  beginBuilding(): Promise<string>;
+  /** Makes an empty folder for this owner beside the place, after discarding what an interrupted run left there. */
+  beginBuilding(owner: { readonly uid: number; readonly gid: number }): Promise<string>;
   /** Writes the marker as the last file and renames the folder into the place. */
   place(building: string, marker: Marker): Promise<void>;
   /** Marks what lies at the place as ours. */
@@ -25,9 +25,10 @@ export const dataDirectories = (datadir: string, clusterId: string): DataDirecto
   return {
     look: async () =>
       classifyDataDirectory(await listIfThere(datadir), await readIfThere(join(datadir, markerName)), clusterId),
-    beginBuilding: async () => {
+    beginBuilding: async ({ uid, gid }) => {
       await rm(building, { recursive: true, force: true });
       await mkdir(building, { recursive: true, mode: 0o750 });
+      if (process.getuid?.() === 0) await chown(building, uid, gid);
       return building;
     },
     place: async (folder, marker) => {

@@ -2,12 +2,12 @@ import { Failure } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
 import { s3Keys } from "#contract/s3-layout.ts";
 import type { Timeline } from "#contract/timeline.ts";
-import { type TopologyRecord, waitCountFor } from "#contract/topology.ts";
+import { type Acker, type TopologyRecord, waitCountFor } from "#contract/topology.ts";
 import type { BootstrapDecision } from "../cluster/bootstrap-decision.ts";
 import type { Grant } from "../coordination/lease.ts";
 import { waitFor } from "../host/wait.ts";
 import type { MysqlObservation } from "../mysql/server.ts";
-import { initialiseData, markData } from "./build-data.ts";
+import { adoptData, initialiseData } from "./build-data.ts";
 import type { BootstrapContext } from "./context.ts";
 
 type DataSource = Extract<BootstrapDecision, { step: "form" | "take-over" }>["data"];
@@ -43,7 +43,7 @@ const provideData = async (
     case "initialise":
       return initialiseData(context, grant, serverId);
     case "adopt":
-      return markData(context, "adopted", formation);
+      return adoptData(context, formation, { serverId });
     case "own": {
       const found = await context.data.look();
       if (found.kind !== "ours")
@@ -91,22 +91,21 @@ const underElection = async <T>(
   }
 };
 
-const primaryFields = (context: BootstrapContext, observed: MysqlObservation, fence: number) =>
-  ({
-    instance_id: context.identity.instanceId,
-    private_ip: context.identity.privateIp,
-    server_uuid: observed.server_uuid,
-    fence,
-    ackers: [],
-    wait_count: waitCountFor(context.config.instance_count),
-  }) as const;
+const primaryFields = (context: BootstrapContext, observed: MysqlObservation, fence: number) => ({
+  instance_id: context.identity.instanceId,
+  private_ip: context.identity.privateIp,
+  server_uuid: observed.server_uuid,
+  fence,
+  ackers: [] as Acker[],
+  wait_count: waitCountFor(context.config.instance_count),
+});
 
 /** Becomes the first primary. The record is created only if there is still none; data of a loser are set aside by the next decision. */
 export const formCluster = async (context: BootstrapContext, source: DataSource, serverId: number): Promise<void> => {
   const { catalog, flags, highestFence, log, topology } = context;
   await underElection(context, "forming the cluster", async (grant) => {
     if (await topology.read()) return;
-    if (!flags.initialiseEmpty && (await catalog.hasAnyHistory())) return;
+    if (!flags.initialiseEmpty && (await catalog.clusterHasData())) return;
     await provideData(context, source, grant, grant.fence, serverId);
     const observed = await startMysql(context);
     grant.assertHeld();
@@ -162,9 +161,9 @@ export const takeOverFormation = async (
     const observed = await mysql.observe();
     grant.assertHeld();
     await highestFence.raise(grant.fence);
-    const written = await topology.write(
+    const written = await topology.amend(
+      record,
       {
-        ...record,
         ...primaryFields(context, observed, grant.fence),
         formation,
         timeline: record.timeline + 1,
@@ -172,7 +171,7 @@ export const takeOverFormation = async (
         failover_from: record.instance_id,
         reason: `${record.instance_id} stopped renewing its lease while it formed the cluster`,
       },
-      { readRvn: record.rvn, needsHigherFence: true },
+      { needsHigherFence: true },
     );
     if (written.outcome === "superseded") {
       throw new Failure("superseded", {

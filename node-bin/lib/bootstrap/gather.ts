@@ -14,7 +14,7 @@ export const gatherView = async (context: BootstrapContext): Promise<BootstrapVi
     primaryLease: lease.unchangedMs >= lease.leaseMs ? "stale" : lease.state === "held" ? "live" : "watching",
     data: await data.look(),
     backup: record ? await catalog.newestFull({ formation: record.formation }) : undefined,
-    anyHistory: record ? true : await catalog.hasAnyHistory(),
+    anyHistory: record ? true : await catalog.clusterHasData(),
     flags,
   };
 };

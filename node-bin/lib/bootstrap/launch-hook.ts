@@ -28,7 +28,7 @@ export const keepLaunchHookAlive = (options: {
       await pause(heartbeatEveryMs, until);
       if (until.aborted) return;
       await autoScaling
-        .recordHeartbeat({ hook: lifecycleHooks.launch, group, instanceId })
+        .recordHeartbeat(lifecycleHooks.launch, group, instanceId)
         .catch((error: unknown) =>
           log.warn(`the launch hook was not kept alive: ${error instanceof Error ? error.message : String(error)}`),
         );
@@ -38,7 +38,10 @@ export const keepLaunchHookAlive = (options: {
   return {
     complete: async () => {
       done.abort();
-      await autoScaling.completeLifecycleAction({ hook: lifecycleHooks.launch, group, instanceId, result: "CONTINUE" });
+      const answer = await autoScaling.completeLifecycleAction(lifecycleHooks.launch, group, instanceId, "CONTINUE");
+      log.info(
+        answer === "done" ? `completed the launch hook ${lifecycleHooks.launch}` : "no launch hook waits for this node",
+      );
     },
   };
 };

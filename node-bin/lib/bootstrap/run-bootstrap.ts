@@ -2,7 +2,7 @@ import { Failure } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
 import { type BootstrapView, decideBootstrap } from "../cluster/bootstrap-decision.ts";
 import { pause } from "../host/wait.ts";
-import { markData, restoreData } from "./build-data.ts";
+import { adoptData, restoreData } from "./build-data.ts";
 import type { BootstrapContext } from "./context.ts";
 import { formCluster, takeOverFormation } from "./form.ts";
 import { gatherView } from "./gather.ts";
@@ -48,7 +48,7 @@ const advance = async (
       await restoreData(context, decision.backup);
       return false;
     case "adopt":
-      if (view.record) await markData(context, "adopted", view.record.formation);
+      if (view.record) await adoptData(context, view.record.formation, undefined);
       return false;
     case "set-aside":
       await setAside(context, decision.because);

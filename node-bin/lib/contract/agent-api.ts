@@ -104,11 +104,13 @@ export const NodeStatus = v.object({
     }),
   ),
   /** The primary lease, when this node holds it. */
-  lease: v.optional(v.object({ fence: Fence, renewed_ms_ago: Milliseconds })),
+  lease: v.optional(v.object({ fence: Fence })),
   /** The highest fence this node has seen; it refuses commands below it. */
   highest_fence: Fence,
   serves_writes: Verdict,
   serves_reads: Verdict,
+  /** Peers as this node's failover engine knows them, when it is one with peers (Orchestrator's raft). */
+  raft: v.optional(v.object({ peers: v.array(v.object({ address: v.string(), alive: v.boolean() })) })),
   /** What keeps this node from where it should be, in words for people; empty when all is well. */
   problems: v.array(v.string()),
 });

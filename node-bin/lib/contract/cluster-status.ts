@@ -11,6 +11,8 @@ export const DisagreementKind = v.picklist([
   "dead-raft-peer",
   "replication-broken",
   "node-unreachable",
+  "mysqld-down",
+  "missing-nodes",
   "wrong-role-tag",
   "wrong-target-group",
   "too-few-ackers",

@@ -178,6 +178,11 @@ export const failureReasons = {
     changed: "The steps in the journal were done.",
     next: "Read the differences in the message; the reconciler goes on repairing towards the record.",
   },
+  "cluster-unhealthy": {
+    meaning: "The status of a cluster is one that `fail-on` names.",
+    changed: nothing,
+    next: `Read the disagreements in the job summary; each says what it means and what to do. ${again}`,
+  },
   "archive-gap": {
     meaning: "The binlog archive has a hole.",
     changed: nothing,

@@ -41,9 +41,8 @@ export const NodeConfig = v.object({
     include_dir: AbsolutePath,
     datadir: AbsolutePath,
     socket: AbsolutePath,
-    /** System user that mysqld runs as, and the one that root logs in as by socket. */
+    /** System user that mysqld runs as. */
     os_user: v.string(),
-    admin_user: v.optional(v.string(), "root"),
     /** `auto`: require TLS from the source where the server offers it. */
     replication_tls: v.optional(v.picklist(["required", "off"]), "required"),
   }),

@@ -15,14 +15,19 @@ export interface HighestFence {
 export const openHighestFence = async (path: string): Promise<HighestFence> => {
   const text = await readIfThere(path);
   let fence = text === undefined ? 0 : v.parse(HighestFence, JSON.parse(text)).fence;
-  let writing: Promise<void> = Promise.resolve();
+  let last: Promise<void> = Promise.resolve();
+  const raise = async (seen: number): Promise<void> => {
+    if (seen <= fence) return;
+    await writeDurably(path, `${JSON.stringify({ fence: seen })}\n`);
+    fence = seen;
+  };
   return {
     current: () => fence,
-    raise: async (seen) => {
-      if (seen <= fence) return;
-      fence = seen;
-      writing = writing.then(() => writeDurably(path, `${JSON.stringify({ fence: seen })}\n`));
-      await writing;
+    // One after another, so that a lower one never overwrites a higher one.
+    raise: (seen) => {
+      const mine = last.then(() => raise(seen));
+      last = mine.catch(() => {});
+      return mine;
     },
   };
 };

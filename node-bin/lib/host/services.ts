@@ -28,7 +28,6 @@ export const systemdServices = (run: Run): Services => {
     start: (unit) => call(["start", unit], 3_600_000),
     stop: (unit) => call(["stop", unit], 900_000),
     restartLater: (unit) => call(["restart", "--no-block", unit], 30_000),
-    isActive: async (unit) =>
-      (await run(["systemctl", "is-active", "--quiet", unit], { timeoutMs: 30_000 })).exitCode === 0,
+    kill: (unit, signal) => call(["kill", `--signal=${signal}`, unit], 30_000),
   };
 };

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Credentials } from "#contract/credentials.ts";
 import { leaseTimings } from "#contract/lease.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
@@ -9,14 +8,16 @@ import { makeAgentClient } from "../agent/client.ts";
 import { makeAutoScaling } from "../aws/autoscaling.ts";
 import { makeAws } from "../aws/clients.ts";
 import { makeEc2 } from "../aws/ec2.ts";
-import { makeLoadBalancing } from "../aws/elbv2.ts";
-import { makeMetadata } from "../aws/metadata.ts";
+import { makeTargetGroups } from "../aws/elbv2.ts";
+import { makeMetadata, metadataOverHttp } from "../aws/metadata.ts";
 import { makeBucket } from "../aws/s3.ts";
 import { makeSecrets } from "../aws/secrets.ts";
 import { makeTable } from "../aws/table.ts";
 import { makeCatalog } from "../backup/catalog.ts";
+import { cloneEngine } from "../backup/clone-engine.ts";
+import type { BackupEngine } from "../backup/engine.ts";
 import { dataDirectories } from "../bootstrap/data-directory.ts";
-import { type Lease, makeLease } from "../coordination/lease.ts";
+import { type Lease, type LeaseTimings, makeLease } from "../coordination/lease.ts";
 import { makeTopology } from "../coordination/topology.ts";
 import { connectMysql } from "../mysql/connection.ts";
 import { makeIncarnation } from "../mysql/incarnation.ts";
@@ -25,14 +26,14 @@ import { openHighestFence } from "./highest-fence.ts";
 import type { Log } from "./log.ts";
 import { runProgram } from "./run.ts";
 import { systemdServices } from "./services.ts";
-import { monotonicMs } from "./wait.ts";
+import { monotonicMs, pause } from "./wait.ts";
 
 /** How long an agent may take to answer another, milliseconds. */
 const agentTimeoutMs = 1500;
 
 /** The adapters of one node, made from its configuration; the scripts put them together. */
 export const wireNode = async (config: NodeConfig, log: Log) => {
-  const metadata = makeMetadata();
+  const metadata = makeMetadata(metadataOverHttp());
   const identity = await metadata.identity();
   const aws = makeAws({ region: config.region, sourceAddress: identity.privateIp });
   const table = makeTable(aws, config.dynamodb_table);
@@ -47,11 +48,21 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
   // An owner is one process, so that a restarted one never takes itself for the one before it.
   const owner = `${identity.instanceId}/${uuid()}`;
   const lease = (pk: string, purpose: string, timings: LeaseTimings = leaseTimings.short): Lease =>
-    makeLease({ table, pk, owner, purpose, timings, now: monotonicMs, uuid, sleep: (ms: number) => delay(ms) });
+    makeLease({
+      table,
+      pk,
+      owner,
+      purpose,
+      timings,
+      now: monotonicMs,
+      wallClock: () => new Date(),
+      uuid,
+      sleep: pause,
+    });
   const incarnation = makeIncarnation(config.state_dir);
   const mysqlServer = (): MysqlServer =>
     makeMysqlServer({
-      connect: () => connectMysql({ socketPath: config.mysql.socket, user: config.mysql.admin_user }),
+      connect: () => connectMysql({ socketPath: config.mysql.socket, user: "root" }),
       incarnation,
     });
   return {
@@ -78,8 +89,19 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
       ),
     primaryLease: lease(itemKey.primaryLease(config.cluster_id), "the primary is alive"),
     highestFence: await openHighestFence(join(config.state_dir, "highest-fence.json")),
-    catalog: makeCatalog({ bucket, clusterId: config.cluster_id, log }),
+    catalog: makeCatalog(bucket, config.cluster_id, log.warn),
     mysqlServer,
+    backupEngine: (source: MysqlServer): BackupEngine =>
+      cloneEngine({
+        source,
+        program: {
+          mysqld: config.mysql.mysqld,
+          defaultsFile: config.mysql.defaults_file,
+          osUser: config.mysql.os_user,
+        },
+        datadir: config.mysql.datadir,
+        workDir: `${config.mysql.datadir}.backup`,
+      }),
     metadata,
     agents: makeAgentClient({
       sourceAddress: identity.privateIp,
@@ -88,6 +110,6 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
     }),
     ec2: makeEc2(aws),
     autoScaling: makeAutoScaling(aws),
-    loadBalancing: makeLoadBalancing(aws),
+    targetGroups: makeTargetGroups(aws),
   };
 };

@@ -1,0 +1,106 @@
+import type { AutoScalingClient } from "@aws-sdk/client-auto-scaling";
+import type { EC2Client } from "@aws-sdk/client-ec2";
+import type { ElasticLoadBalancingV2Client } from "@aws-sdk/client-elastic-load-balancing-v2";
+import type { S3Client } from "@aws-sdk/client-s3";
+import type { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
+import type { DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
+
+/** Where and from which address AWS is called. */
+export interface AwsOptions {
+  readonly region: string;
+  /** The node's own address: every connection to AWS is made from it, so that nodes can be cut off one by one. */
+  readonly sourceAddress?: string;
+}
+
+/**
+ * The AWS clients of one process, made at first use: loading a client costs 10 to 200 ms, which a hook script that does not
+ * need it must not pay. Endpoints come from `AWS_ENDPOINT_URL*`, credentials from the SDK's default chain.
+ */
+export interface Aws {
+  readonly region: string;
+  dynamodb(): Promise<DynamoDBDocumentClient>;
+  s3(): Promise<S3Client>;
+  secretsManager(): Promise<SecretsManagerClient>;
+  ec2(): Promise<EC2Client>;
+  autoScaling(): Promise<AutoScalingClient>;
+  elbv2(): Promise<ElasticLoadBalancingV2Client>;
+  /** Closes the connections of the clients that were made. */
+  close(): void;
+}
+
+/** How patient a client is, milliseconds. */
+interface Patience {
+  readonly connectionTimeout: number;
+  /** From sending to the head of the answer, one attempt. */
+  readonly requestTimeout?: number;
+  /** A connection on which nothing moves for this long is given up. */
+  readonly socketTimeout: number;
+  readonly maxAttempts: number;
+}
+
+/** A lease must know quickly: at the worst 2.1 s, which leaves room within a lease of 3 s for a second renewal. */
+const lease: Patience = { connectionTimeout: 500, requestTimeout: 1000, socketTimeout: 1000, maxAttempts: 2 };
+
+const control: Patience = { connectionTimeout: 2000, requestTimeout: 15_000, socketTimeout: 15_000, maxAttempts: 4 };
+
+/** No limit on the whole request: sending a large part over a slow link is not a fault, silence is. */
+const bulk: Patience = { connectionTimeout: 3000, socketTimeout: 60_000, maxAttempts: 5 };
+
+const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+};
+
+/** Makes the clients of one process. Nothing is loaded or connected before the first use of each. */
+export const makeAws = ({ region, sourceAddress }: AwsOptions): Aws => {
+  const opened: { destroy(): void }[] = [];
+  const agent = { keepAlive: true, ...(sourceAddress === undefined ? {} : { localAddress: sourceAddress }) };
+  const settings = ({ maxAttempts, ...timeouts }: Patience) => ({
+    region,
+    maxAttempts,
+    // Without `throwOnRequestTimeout` the SDK only warns about a request that takes too long.
+    requestHandler: { ...timeouts, throwOnRequestTimeout: true, httpAgent: agent, httpsAgent: agent },
+  });
+  const opening = <T extends { destroy(): void }>(client: T): T => {
+    opened.push(client);
+    return client;
+  };
+  return {
+    region,
+    dynamodb: once(async () => {
+      const [{ DynamoDBClient }, { DynamoDBDocumentClient }] = await Promise.all([
+        import("@aws-sdk/client-dynamodb"),
+        import("@aws-sdk/lib-dynamodb"),
+      ]);
+      return DynamoDBDocumentClient.from(opening(new DynamoDBClient(settings(lease))), {
+        marshallOptions: { removeUndefinedValues: true },
+      });
+    }),
+    s3: once(async () => {
+      const { S3Client } = await import("@aws-sdk/client-s3");
+      return opening(new S3Client(settings(bulk)));
+    }),
+    secretsManager: once(async () => {
+      const { SecretsManagerClient } = await import("@aws-sdk/client-secrets-manager");
+      return opening(new SecretsManagerClient(settings(control)));
+    }),
+    ec2: once(async () => {
+      const { EC2Client } = await import("@aws-sdk/client-ec2");
+      return opening(new EC2Client(settings(control)));
+    }),
+    autoScaling: once(async () => {
+      const { AutoScalingClient } = await import("@aws-sdk/client-auto-scaling");
+      return opening(new AutoScalingClient(settings(control)));
+    }),
+    elbv2: once(async () => {
+      const { ElasticLoadBalancingV2Client } = await import("@aws-sdk/client-elastic-load-balancing-v2");
+      return opening(new ElasticLoadBalancingV2Client(settings(control)));
+    }),
+    close: () => {
+      for (const client of opened) client.destroy();
+    },
+  };
+};
