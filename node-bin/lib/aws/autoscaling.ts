@@ -43,7 +43,7 @@ export interface AutoScaling {
 }
 
 export const makeAutoScaling = (aws: Pick<Aws, "autoScaling">): AutoScaling => {
-  const load = async () => ({ client: await aws.autoScaling(), sdk: await import("@aws-sdk/client-auto-scaling") });
+  const load = async () => ({ client: await aws.autoScaling(), sdk: await import("./sdk/auto-scaling.ts") });
 
   /** Runs one call and names it in its failure. */
   const call = async <T>(

@@ -72,31 +72,31 @@ export const makeAws = ({ region, sourceAddress }: AwsOptions): Aws => {
     region,
     dynamodb: once(async () => {
       const [{ DynamoDBClient }, { DynamoDBDocumentClient }] = await Promise.all([
-        import("@aws-sdk/client-dynamodb"),
-        import("@aws-sdk/lib-dynamodb"),
+        import("./sdk/dynamodb.ts"),
+        import("./sdk/dynamodb-documents.ts"),
       ]);
       return DynamoDBDocumentClient.from(opening(new DynamoDBClient(settings(lease))), {
         marshallOptions: { removeUndefinedValues: true },
       });
     }),
     s3: once(async () => {
-      const { S3Client } = await import("@aws-sdk/client-s3");
+      const { S3Client } = await import("./sdk/s3.ts");
       return opening(new S3Client(settings(bulk)));
     }),
     secretsManager: once(async () => {
-      const { SecretsManagerClient } = await import("@aws-sdk/client-secrets-manager");
+      const { SecretsManagerClient } = await import("./sdk/secrets-manager.ts");
       return opening(new SecretsManagerClient(settings(control)));
     }),
     ec2: once(async () => {
-      const { EC2Client } = await import("@aws-sdk/client-ec2");
+      const { EC2Client } = await import("./sdk/ec2.ts");
       return opening(new EC2Client(settings(control)));
     }),
     autoScaling: once(async () => {
-      const { AutoScalingClient } = await import("@aws-sdk/client-auto-scaling");
+      const { AutoScalingClient } = await import("./sdk/auto-scaling.ts");
       return opening(new AutoScalingClient(settings(control)));
     }),
     elbv2: once(async () => {
-      const { ElasticLoadBalancingV2Client } = await import("@aws-sdk/client-elastic-load-balancing-v2");
+      const { ElasticLoadBalancingV2Client } = await import("./sdk/load-balancing.ts");
       return opening(new ElasticLoadBalancingV2Client(settings(control)));
     }),
     close: () => {

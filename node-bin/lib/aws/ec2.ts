@@ -30,7 +30,7 @@ const present = ["pending", "running", "shutting-down", "stopping", "stopped"];
 export const makeEc2 = (aws: Pick<Aws, "ec2">): Ec2 => ({
   tagInstance: async (instanceId, tags) => {
     try {
-      const [client, { CreateTagsCommand }] = await Promise.all([aws.ec2(), import("@aws-sdk/client-ec2")]);
+      const [client, { CreateTagsCommand }] = await Promise.all([aws.ec2(), import("./sdk/ec2.ts")]);
       await client.send(
         new CreateTagsCommand({
           Resources: [instanceId],
@@ -54,7 +54,7 @@ export const makeEc2 = (aws: Pick<Aws, "ec2">): Ec2 => ({
             { Name: "instance-state-name", Values: present },
           ];
     try {
-      const [client, { paginateDescribeInstances }] = await Promise.all([aws.ec2(), import("@aws-sdk/client-ec2")]);
+      const [client, { paginateDescribeInstances }] = await Promise.all([aws.ec2(), import("./sdk/ec2.ts")]);
       const found: Ec2Instance[] = [];
       for await (const page of paginateDescribeInstances({ client }, { Filters })) {
         for (const { Instances = [] } of page.Reservations ?? []) found.push(...Instances.flatMap(toInstance));

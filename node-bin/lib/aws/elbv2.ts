@@ -26,7 +26,7 @@ export interface TargetGroups {
 export const makeTargetGroups = (aws: Pick<Aws, "elbv2">): TargetGroups => {
   const load = async () => ({
     client: await aws.elbv2(),
-    sdk: await import("@aws-sdk/client-elastic-load-balancing-v2"),
+    sdk: await import("./sdk/load-balancing.ts"),
   });
 
   const call = async <T>(

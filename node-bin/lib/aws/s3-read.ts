@@ -38,7 +38,7 @@ export const openObject = async (
   signal: AbortSignal | undefined,
   patience: ReadPatience,
 ): Promise<ObjectRead> => {
-  const { GetObjectCommand } = await import("@aws-sdk/client-s3");
+  const { GetObjectCommand } = await import("./sdk/s3.ts");
   const open = async (offset: number, etag: string | undefined): Promise<Opened> => {
     const answer = await client.send(
       new GetObjectCommand({

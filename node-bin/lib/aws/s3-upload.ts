@@ -52,7 +52,7 @@ export const uploadOnce = async (
   { partSize, atOnce = 3, signal, beforeCommit }: UploadOptions,
 ): Promise<Uploaded> => {
   if (partSize < multipartLimits.smallestPart) throw new RangeError(`a part of ${partSize} bytes is below S3's 5 MiB`);
-  const s3 = await import("@aws-sdk/client-s3");
+  const s3 = await import("./sdk/s3.ts");
   const stop = new AbortController();
   const abortSignal = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const failure = (action: string, error: unknown) => s3Failure(error, { action, bucket, key, signal });

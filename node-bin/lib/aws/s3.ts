@@ -57,7 +57,7 @@ export const makeBucket = (
   name: string,
   options: { readonly patience?: ReadPatience } = {},
 ): Bucket => {
-  const load = async () => Promise.all([aws.s3(), import("@aws-sdk/client-s3")] as const);
+  const load = async () => Promise.all([aws.s3(), import("./sdk/s3.ts")] as const);
   const callOn = (action: string, key: string, signal?: AbortSignal): S3Call => ({
     action,
     bucket: name,

@@ -23,7 +23,7 @@ const readText = async (aws: Pick<Aws, "secretsManager">, secretId: string): Pro
   try {
     const [client, { GetSecretValueCommand }] = await Promise.all([
       aws.secretsManager(),
-      import("@aws-sdk/client-secrets-manager"),
+      import("./sdk/secrets-manager.ts"),
     ]);
     const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretId }));
     if (SecretString !== undefined) return SecretString;

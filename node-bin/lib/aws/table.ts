@@ -59,7 +59,7 @@ export const makeTable = (aws: Pick<Aws, "dynamodb">, name: string): Table => {
 
   const get = async (pk: string): Promise<Item | undefined> => {
     try {
-      const [client, { GetCommand }] = await Promise.all([aws.dynamodb(), import("@aws-sdk/lib-dynamodb")]);
+      const [client, { GetCommand }] = await Promise.all([aws.dynamodb(), import("./sdk/dynamodb-documents.ts")]);
       const answer = await client.send(
         new GetCommand({ TableName: name, Key: { [hashKey]: pk }, ConsistentRead: true }),
       );
@@ -108,7 +108,7 @@ export const makeTable = (aws: Pick<Aws, "dynamodb">, name: string): Table => {
     get,
     put: (item, { condition, own } = {}) =>
       settle("PutItem", String(item[hashKey]), own, async () => {
-        const [client, { PutCommand }] = await Promise.all([aws.dynamodb(), import("@aws-sdk/lib-dynamodb")]);
+        const [client, { PutCommand }] = await Promise.all([aws.dynamodb(), import("./sdk/dynamodb-documents.ts")]);
         await client.send(
           new PutCommand({
             TableName: name,
@@ -121,7 +121,7 @@ export const makeTable = (aws: Pick<Aws, "dynamodb">, name: string): Table => {
       }),
     update: (pk, change, { condition, own } = {}) =>
       settle("UpdateItem", pk, own, async () => {
-        const [client, { UpdateCommand }] = await Promise.all([aws.dynamodb(), import("@aws-sdk/lib-dynamodb")]);
+        const [client, { UpdateCommand }] = await Promise.all([aws.dynamodb(), import("./sdk/dynamodb-documents.ts")]);
         const answer = await client.send(
           new UpdateCommand({
             TableName: name,
