@@ -93,8 +93,13 @@ function described(name: string, description: string | undefined): string {
   return description.trim().replaceAll("\n", " ").replaceAll("|", "\\|");
 }
 
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+/** With columns of one width each, as the formatter has it. */
+function table(head: readonly string[], body: readonly (readonly string[])[]): string {
+  const widths = head.map((_, column) => Math.max(3, ...[head, ...body].map((cells) => cells[column]?.length ?? 0)));
+  const line = (cells: readonly string[], fill: string): string =>
+    `| ${widths.map((width, column) => (cells[column] ?? "").padEnd(width, fill)).join(" | ")} |`;
+  return [line(head, " "), line([], "-"), ...body.map((cells) => line(cells, " "))].join("\n");
+}
 
 if (import.meta.main) {
   for (const { path, actual, expected } of await actionReadmes()) {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeFailure, Failure, reasonOf } from "#contract/failure-reasons.ts";
 import { keepLaunchHookAlive } from "./lib/bootstrap/launch-hook.ts";
+import { watchPrimary } from "./lib/bootstrap/primary-watch.ts";
 import { progressFile, writeProgress } from "./lib/bootstrap/progress.ts";
 import { runBootstrap } from "./lib/bootstrap/run-bootstrap.ts";
 import { allocateServerId } from "./lib/coordination/server-ids.ts";
@@ -9,6 +10,7 @@ import { readNodeConfig } from "./lib/host/config.ts";
 import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
 import { version } from "./lib/host/version.ts";
+import { monotonicMs } from "./lib/host/wait.ts";
 import { wireNode } from "./lib/host/wiring.ts";
 import { writeServerOptions } from "./lib/mysql/server-options.ts";
 
@@ -70,6 +72,7 @@ runMain(log, async (signal) => {
         mysql,
         flags: { initialiseEmpty: flags["initialise-empty"], adopt: flags.adopt },
         election: node.lock("election", "bootstrap"),
+        primaryWatch: watchPrimary(node.primaryLease, monotonicMs),
         engine: node.backupEngine(mysql),
         step,
         now: () => new Date(),

@@ -3,6 +3,7 @@ import { decideAgent } from "../cluster/agent-decision.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { leadOnce } from "./lead.ts";
+import { observeMysql } from "./observe.ts";
 import { mysqlStatus, staleAfterMs } from "./state.ts";
 
 /** How long a demotion may wait for commits that wait for an acknowledgement, milliseconds. */
@@ -73,12 +74,17 @@ const bootstrapAgain = async (context: AgentContext, because: string): Promise<v
   await context.services.restartLater(units.bootstrap);
 };
 
-/** One decision about the own mysqld, and its effect. */
+/** One decision about the own mysqld, and its effect; what it changed is looked at before the next one. */
 export const actOnce = async (context: AgentContext): Promise<void> => {
+  if (await actOn(context)) await observeMysql(context);
+};
+
+/** Answers whether mysqld was changed. */
+const actOn = async (context: AgentContext): Promise<boolean> => {
   const { identity, log, mysql, state } = context;
   const now = monotonicMs();
   const seen = mysqlStatus(state, now);
-  if (seen.seen_ms_ago > staleAfterMs) return;
+  if (seen.seen_ms_ago > staleAfterMs) return false;
   const decision = decideAgent({
     me: identity.instanceId,
     record: state.record,
@@ -89,19 +95,24 @@ export const actOnce = async (context: AgentContext): Promise<void> => {
   });
   switch (decision.act) {
     case "nothing":
-      return;
+      return false;
     case "demote":
-      return demote(context, decision.because);
+      await demote(context, decision.because);
+      return true;
     case "reopen":
-      return reopen(context, decision.because);
+      await reopen(context, decision.because);
+      return true;
     case "acknowledge":
       log.info(`${decision.on ? "beginning" : "ceasing"} to acknowledge: ${decision.because}`);
-      return mysql.setAcknowledging(decision.on);
+      await mysql.setAcknowledging(decision.on);
+      return true;
     case "start-replication":
       log.info(`starting replication: ${decision.because}`);
-      return mysql.startReplication();
+      await mysql.startReplication();
+      return true;
     case "bootstrap-again":
-      return bootstrapAgain(context, decision.because);
+      await bootstrapAgain(context, decision.because);
+      return false;
     case "lead":
       return leadOnce(context);
   }

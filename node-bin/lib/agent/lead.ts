@@ -201,12 +201,12 @@ const refusedInstances = async (context: AgentContext): Promise<string[]> => {
     .map(([instanceId]) => instanceId);
 };
 
-/** One round of the open primary: at most one change of the acker list, and the change to `serving`. */
-export const leadOnce = async (context: AgentContext): Promise<void> => {
+/** One round of the open primary: at most one change of the acker list, and the change to `serving`. Answers whether mysqld was changed. */
+export const leadOnce = async (context: AgentContext): Promise<boolean> => {
   const { state } = context;
   const record = state.record;
   // Without a list of instances nobody can be said to be gone.
-  if (!record || state.peers === undefined) return;
+  if (!record || state.peers === undefined) return false;
   const round = await look(context, record);
   const decision = decideAckers(
     {
@@ -221,4 +221,5 @@ export const leadOnce = async (context: AgentContext): Promise<void> => {
   );
   await perform(context, round, decision);
   await beginServing(context);
+  return decision.step === "semi-sync-on";
 };

@@ -14,6 +14,7 @@ import { actOnce } from "./act.ts";
 import type { AgentContext } from "./context.ts";
 import { type Loop, runLoop } from "./loops.ts";
 import type { Nonces } from "./nonces.ts";
+import { observeMysql } from "./observe.ts";
 import { reconcileRouting, routingKey } from "./routing.ts";
 import { startAgentServer } from "./server.ts";
 import { type AgentSelf, healthVerdict, nodeStatus, readsVerdict, writesVerdict } from "./state.ts";
@@ -26,17 +27,6 @@ const actEveryMs = 250;
 const peersEveryMs = 5000;
 /** How often the outside is compared with the record when nothing changed here, milliseconds. */
 const reconcileEveryMs = 5000;
-
-const watchMysql = async (context: AgentContext): Promise<void> => {
-  const { mysql, state } = context;
-  try {
-    const seen = await mysql.observe();
-    state.mysql = { ...seen, up: true };
-  } catch (error) {
-    state.mysql = { up: false, error: error instanceof Error ? error.message : String(error) };
-  }
-  state.mysqlAt = monotonicMs();
-};
 
 const watchRecord = async (context: AgentContext): Promise<void> => {
   const { highestFence, state, topology } = context;
@@ -145,7 +135,7 @@ export const runAgent = async (
   });
   log.info(`listens on ${identity.privateIp}:${ports.agent}`);
   const loops: Loop[] = [
-    { name: "mysql", everyMs: observeEveryMs, round: () => watchMysql(context) },
+    { name: "mysql", everyMs: observeEveryMs, round: () => observeMysql(context) },
     { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchRecord(context) },
     { name: "self", everyMs: 500, round: () => watchSelf(context, data) },
     { name: "peers", everyMs: peersEveryMs, round: () => watchPeers(context) },

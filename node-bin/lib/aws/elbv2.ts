@@ -69,6 +69,7 @@ export const makeTargetGroups = (aws: Pick<Aws, "elbv2">): TargetGroups => {
 const toTarget = ({ Target: target, TargetHealth: health }: TargetHealthDescription): Target => ({
   instanceId: target?.Id ?? "",
   state: health?.State ?? "unavailable",
-  registered: health?.Reason !== "Target.NotRegistered",
+  // A target that drains was taken out already; its connections end in their own time.
+  registered: health?.State !== "draining" && health?.Reason !== "Target.NotRegistered",
   description: health?.Description,
 });

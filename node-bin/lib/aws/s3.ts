@@ -119,25 +119,15 @@ export const makeBucket = (
   };
 
   async function* list(prefix: string): AsyncGenerator<ListedObject> {
-    let token: string | undefined;
-    do {
-      const page = await (async () => {
-        try {
-          const [client, s3] = await load();
-          return await client.send(
-            new s3.ListObjectsV2Command({
-              Bucket: name,
-              Prefix: prefix,
-              ...(token === undefined ? {} : { ContinuationToken: token }),
-            }),
-          );
-        } catch (error) {
-          throw s3Failure(error, callOn("s3:ListBucket", prefix));
-        }
-      })();
-      for (const { Key, Size } of page.Contents ?? []) if (Key !== undefined) yield { key: Key, size: Size ?? 0 };
-      token = page.IsTruncated ? page.NextContinuationToken : undefined;
-    } while (token !== undefined);
+    const [client, s3] = await load();
+    const pages = s3.paginateListObjectsV2({ client }, { Bucket: name, Prefix: prefix });
+    for (;;) {
+      const page = await pages.next().catch((error: unknown) => {
+        throw s3Failure(error, callOn("s3:ListBucket", prefix));
+      });
+      if (page.done) return;
+      for (const { Key, Size } of page.value.Contents ?? []) if (Key !== undefined) yield { key: Key, size: Size ?? 0 };
+    }
   }
 
   async function* listUploads(prefix: string): AsyncGenerator<UnfinishedUpload> {

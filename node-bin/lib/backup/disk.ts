@@ -54,7 +54,9 @@ export const saysDiskFull = (said: unknown): boolean => {
   if (code === "ENOSPC" || code === "ER_DISK_FULL" || errno === 1021) return true;
   const text = said instanceof Error ? said.message : String(said);
   // "Wrote only" is GNU tar's word for a write that the disk took in part.
-  return /No space left on device|Wrote only \d+ of \d+ bytes|errno: 28\b|OS errno 28\b|Disk is full|disk full|Disk quota exceeded/i.test(text);
+  return /No space left on device|Wrote only \d+ of \d+ bytes|errno: 28\b|OS errno 28\b|Disk is full|disk full|Disk quota exceeded/i.test(
+    text,
+  );
 };
 
 /** Makes every file and folder below a folder durable. */

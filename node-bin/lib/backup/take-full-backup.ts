@@ -10,8 +10,8 @@ import { byteProgress, type ProgressLines } from "./progress.ts";
 
 const mib = 1024 * 1024;
 
-/** Sizes in bytes. An object of 64 GiB in parts of 8 MiB has 8192 parts, and S3 allows 10,000. */
-export const backupSizes = { object: 64 * 1024 * mib, part: 8 * mib } as const;
+/** Sizes in bytes. An object of 64 GiB in parts of 7 MiB has 9363 parts, and S3 allows 10,000. */
+export const backupSizes = { object: 64 * 1024 * mib, part: 7 * mib } as const;
 
 /** What a full backup is made of and where it goes. */
 export interface FullBackupRequest {

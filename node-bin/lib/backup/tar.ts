@@ -98,8 +98,12 @@ export const unpackInto = (folder: string, owner?: Owner): Unpacking => {
     () => tar.ended,
     async (error: unknown) => {
       if (isZstdError(error)) tar.child.kill("SIGKILL");
-      // tar's own words say more than the broken pipe that its end leaves.
-      else await tar.ended;
+      else {
+        // tar's own words say more than the broken pipe that its end leaves.
+        await tar.ended;
+        // It ended well and had everything: it was only quicker to close the pipe than this side.
+        if (zstd.readableEnded) return;
+      }
       throw error;
     },
   );

@@ -15,6 +15,7 @@ import type { Run } from "../host/run.ts";
 import type { Services } from "../host/services.ts";
 import type { MysqlServer } from "../mysql/server.ts";
 import type { DataDirectories } from "./data-directory.ts";
+import type { PrimaryWatch } from "./primary-watch.ts";
 
 /** Everything that a bootstrap acts through. */
 export interface BootstrapContext {
@@ -29,8 +30,7 @@ export interface BootstrapContext {
   readonly topology: Topology;
   /** `lock-{cluster_id}`. */
   readonly election: Lease;
-  /** `primary-{cluster_id}`, only to be observed here. */
-  readonly primaryLease: Lease;
+  readonly primaryWatch: PrimaryWatch;
   readonly highestFence: HighestFence;
   readonly bucket: Bucket;
   readonly catalog: Catalog;

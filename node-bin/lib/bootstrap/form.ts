@@ -147,13 +147,12 @@ export const takeOverFormation = async (
   seen: TopologyRecord,
   serverId: number,
 ): Promise<void> => {
-  const { highestFence, identity, log, mysql, primaryLease, topology } = context;
+  const { highestFence, identity, log, mysql, primaryWatch, topology } = context;
   await underElection(context, `taking over from ${seen.instance_id}`, async (grant) => {
     const record = await topology.read();
-    const lease = await primaryLease.observe();
     // What was seen before the lock was taken may have changed while waiting for it.
     if (record?.rvn !== seen.rvn || record.phase !== "forming") return;
-    if (record.instance_id !== identity.instanceId && lease.unchangedMs < lease.leaseMs) return;
+    if (record.instance_id !== identity.instanceId && (await primaryWatch.look(record)) !== "stale") return;
     const formation = source === "own" ? record.formation : grant.fence;
     await provideData(context, source, grant, formation, serverId);
     const started = await startMysql(context);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Failure } from "#contract/failure-reasons.ts";
 import { runProgram } from "../host/run.ts";
+import { userIds } from "../host/users.ts";
 import { waitFor } from "../host/wait.ts";
 import { connectMysql } from "./connection.ts";
 import { type MysqlServer, makeMysqlServer } from "./server.ts";
@@ -39,18 +40,8 @@ const withRunFolder = async <T>(osUser: string, work: (folder: string) => Promis
 /** Makes a file the user's. Only root can; anybody else's mysqld runs as himself. */
 const giveTo = async (path: string, osUser: string): Promise<void> => {
   if (process.getuid?.() !== 0) return;
-  const [uid, gid] = await Promise.all(
-    ["-u", "-g"].map(async (option) => {
-      const found = await runProgram(["id", option, osUser]);
-      if (found.exitCode !== 0) {
-        throw new Failure("bad-input", {
-          message: `mysqld is to run as "${osUser}", and id says: ${found.stderr.trim()}.`,
-        });
-      }
-      return Number(found.stdout);
-    }),
-  );
-  await chown(path, uid ?? 0, gid ?? 0);
+  const { uid, gid } = await userIds(runProgram, osUser);
+  await chown(path, uid, gid);
 };
 
 /** The errors in mysqld's own log, the last few. */

@@ -1,0 +1,325 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { accountNames } from "#contract/credentials.ts";
+import { units } from "#contract/names.ts";
+import { build } from "../../.ci/build.ts";
+import { ensureEntries, ensureMinistack, ensureMoto, ensureMysql, labEntries, reportLines } from "./cache/index.ts";
+import { type Cloud, type ClusterResources, createCluster, type FaultApi, startCloud } from "./cloud/index.ts";
+import { controlServer } from "./control.ts";
+import type { LabControls, LabNode, MachineOperation } from "./controls.ts";
+import { type HostedMachine, type Hypervisor, startHypervisor } from "./hypervisor/hypervisor.ts";
+import { startReaper } from "./hypervisor/reaper.ts";
+import type { Machine } from "./machine/machine.ts";
+import { memoryOf } from "./machine/processes.ts";
+import { claimNumber, controlPort } from "./number.ts";
+import { type PeerCuts, peerCuts, peerCutsMissing } from "./peer-cuts.ts";
+import { type LabDescription, labPaths, writeDescription } from "./state.ts";
+import { type LabView, labView } from "./view.ts";
+
+export interface LabOptions {
+  /** Default 3. */
+  readonly nodes?: 3 | 5;
+  /** Which lab, 1 to 99; by default the first free one. Its addresses are 127.NUMBER.0.0/16. */
+  readonly number?: number;
+  /** Its state stays when it is taken down. */
+  readonly keep?: boolean;
+  /** Default `lab-NUMBER`. */
+  readonly clusterId?: string;
+  /** Added to the environment of every process of the nodes. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Scripts `bootstrap.mjs` and `agent.mjs` to run on the nodes instead of this checkout's own, built. */
+  readonly binDir?: string;
+  /** Lines for people. */
+  readonly report?: (line: string) => void;
+  /** Told when a part of the start is done, with how long it took. */
+  readonly onPhase?: (phase: string, seconds: number) => void;
+  /** `requestDown` of the controls was called, by another process or this one. */
+  readonly onDownRequested?: () => void;
+}
+
+/** A machine of a running lab, for breaking it. */
+export interface LabMachine {
+  /** A power cut: SIGKILL to everything on it; its disk stays. */
+  kill(): Promise<void>;
+  /** Boots it again. */
+  start(): Promise<void>;
+  /** SIGSTOP to everything on it; its service manager stands still too. */
+  stop(): Promise<void>;
+  cont(): Promise<void>;
+  /** A signal, SIGKILL by default, to the main process of one unit. @throws when the unit does not run. */
+  killProcess(unit: UnitWord, signal?: NodeJS.Signals): Promise<void>;
+  /** What runs underneath, for what has no method here. */
+  readonly machine: Machine;
+}
+
+/** A running lab. */
+export interface Lab extends LabView {
+  readonly clusterId: string;
+  /** First two bytes of its addresses, for example `127.1`. */
+  readonly network: string;
+  readonly cluster: ClusterResources;
+  readonly cloud: Cloud;
+  readonly faults: FaultApi;
+  /** @throws naming the nodes that are there, when there is none of that name. */
+  machine(name: string): LabMachine;
+  /** Why nodes cannot be cut from each other here; undefined when they can. */
+  peerCutsMissing(): Promise<string | undefined>;
+  /** No packet passes between two nodes from now on. @throws where `peerCutsMissing` says why. */
+  cutPeers(one: string, other: string): Promise<void>;
+  /** Ends all cuts between nodes. */
+  heal(): Promise<void>;
+  /** Ends everything and removes its state, unless the lab is kept. May be called more than once. */
+  down(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Names of units for people. */
+const unitWords = { mysqld: units.mysql, agent: units.agent, bootstrap: units.bootstrap } as const;
+export type UnitWord = keyof typeof unitWords;
+
+const isUnitWord = (word: string): word is UnitWord => Object.keys(unitWords).includes(word);
+
+/** Sockets lie below the temporary folder, or below /tmp when that has a long path. */
+const longestTemporaryPath = 60;
+
+/**
+ * Starts a lab in this process: AWS, a cluster's resources, and a machine for each instance. It does not wait for the cluster to
+ * be healthy; see `waitHealthy`. Everything of it ends with this process, however that dies.
+ *
+ * @throws when something is missing or in use; what was started is ended.
+ */
+export async function startLab(options: LabOptions = {}): Promise<Lab> {
+  const { nodes = 3, keep = false } = options;
+  const report = options.report ?? (() => {});
+  const undo: (() => Promise<void>)[] = [];
+  let undoing: Promise<void> | undefined;
+  const undoAll = (): Promise<void> => {
+    undoing ??= runAll(undo);
+    return undoing;
+  };
+
+  /** Times one phase. */
+  const phase = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const began = performance.now();
+    const result = await work();
+    options.onPhase?.(name, (performance.now() - began) / 1000);
+    return result;
+  };
+
+  try {
+    const secret = randomBytes(24).toString("base64url");
+    const control = controlServer(secret);
+    const { number, network, server } = await claimNumber(() => control.server, options.number);
+    undo.push(async () => {
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    });
+    const paths = labPaths(number);
+    if (!keep) await rm(paths.directory, { recursive: true, force: true });
+    await mkdir(paths.machines, { recursive: true, mode: 0o700 });
+    const temporary = tmpdir().length > longestTemporaryPath ? "/tmp" : tmpdir();
+    const socketsDir = await mkdtemp(join(temporary, `lab${number}-`));
+    const run = `${number}_${randomBytes(5).toString("hex")}`;
+    const reaper = startReaper(run, keep ? [socketsDir] : [socketsDir, paths.directory]);
+    undo.push(async () => {
+      const gone = keep ? [socketsDir, paths.description] : [socketsDir, paths.directory];
+      await Promise.all(gone.map((path) => rm(path, { recursive: true, force: true })));
+      await reaper.dismiss();
+    });
+
+    const { binDir, mysql, emulators } = await phase("programs", () => ensurePrograms(options.binDir, report));
+    const cloud = await phase("emulated AWS", () =>
+      startCloud({
+        network,
+        stateDir: paths.cloud,
+        runDir: join(socketsDir, "cloud"),
+        programs: emulators,
+        report,
+        ...(keep ? { persistDir: join(paths.cloud, "kept") } : {}),
+      }),
+    );
+    undo.push(() => cloud.close());
+    const cuts = peerCuts(run);
+    undo.push(() => cuts.heal());
+    const hypervisor = startHypervisor({
+      cloud,
+      software: { binDir, mysqld: mysql.mysqld },
+      machinesDir: paths.machines,
+      socketsDir,
+      run,
+      sessions: reaper.sessions,
+      environment: options.env ?? {},
+      report,
+    });
+    undo.push(() => hypervisor.close());
+    const cluster = await phase("cluster's resources", () =>
+      createCluster(cloud, {
+        clusterId: options.clusterId ?? `lab-${number}`,
+        nodes,
+        application: { schema: accountNames.app, user: accountNames.app },
+        serverVersion: mysql.version,
+      }),
+    );
+    await phase("machines", async () => {
+      hypervisor.serve(cluster);
+      await hypervisor.allBooted(nodes);
+    });
+
+    const controls = labControls(hypervisor, cloud, options.onDownRequested ?? (() => {}));
+    control.serve(controls);
+    const description: LabDescription = {
+      number,
+      run,
+      pid: process.pid,
+      network,
+      startedAt: new Date().toISOString(),
+      keep,
+      control: { url: `http://${network}.0.1:${controlPort}/`, secret },
+      endpoint: cloud.endpoint,
+      region: cloud.region,
+      operator: cloud.operator,
+      operatorEnvironment: cloud.operatorEnvironment(),
+      cluster,
+      programs: { mysql: mysql.mysql },
+      paths,
+    };
+    await writeDescription(description);
+    const view = labView(description, controls);
+    undo.push(async () => view.close());
+    return makeLab(view, cloud, hypervisor, cuts, undoAll);
+  } catch (error) {
+    await undoAll().catch(() => {});
+    throw error;
+  }
+}
+
+/** What every lab needs from the cache and from this checkout, all at the same time. */
+async function ensurePrograms(binDir: string | undefined, report: (line: string) => void) {
+  const progress = reportLines((line) => report(line.trimEnd()));
+  const built = binDir ?? build({ parts: ["node"] }).then((parts) => parts[0]?.directory ?? "");
+  // All that is missing is named and built together.
+  await ensureEntries(labEntries, progress);
+  const [mysql, moto, ministack] = await Promise.all([
+    ensureMysql(progress),
+    ensureMoto(progress),
+    ensureMinistack(progress),
+  ]);
+  const [motoPython = "", ministackPython = ""] = [moto.command[0], ministack.command[0]];
+  return { binDir: await built, mysql, emulators: { motoPython, ministackPython } };
+}
+
+/** Runs all steps, last one first, and reports the first failure after all have run. */
+async function runAll(steps: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of [...steps].reverse()) await step().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw new AggregateError(failures, "Parts of the lab did not end as they should.");
+}
+
+function labControls(hypervisor: Hypervisor, cloud: Cloud, onDownRequested: () => void): LabControls {
+  return {
+    memory: async () => ({
+      nodes: Object.fromEntries(
+        hypervisor.machines().map(({ name, machine }) => [name, memoryOf(machine.processes())]),
+      ),
+      aws: memoryOf(Object.values(cloud.processes)),
+      lab: memoryOf([process.pid]),
+    }),
+    nodes: async () => hypervisor.machines().map(labNode),
+    machine: async (name, operation, unit) => operate(hostedMachine(hypervisor, name), operation, unit),
+    requestDown: async () => onDownRequested(),
+  };
+}
+
+function labNode({ name, instance, machine }: HostedMachine): LabNode {
+  const states = Object.values(units).map((unit) => [unit, machine.unitState(unit)?.active ?? "inactive"]);
+  return {
+    name,
+    instanceId: instance.instanceId,
+    address: instance.privateIp,
+    zone: instance.availabilityZone,
+    state: instance.state,
+    lifecycle: instance.lifecycleState,
+    power: machine.power(),
+    units: Object.fromEntries(states),
+    logDirectory: machine.layout.log,
+    mysqlSocket: machine.layout.mysqlSocket,
+  };
+}
+
+function hostedMachine(hypervisor: Hypervisor, name: string): HostedMachine {
+  const machines = hypervisor.machines();
+  const found = machines.find((each) => each.name === name || each.instance.instanceId === name);
+  if (found !== undefined) return found;
+  throw new Error(`There is no node ${name}; there are ${machines.map((each) => each.name).join(", ") || "none"}.`);
+}
+
+/** What a person asks of a machine; resolves with what was done, in a sentence. */
+async function operate({ name, machine }: HostedMachine, operation: MachineOperation, unit?: string): Promise<string> {
+  const before = machine.power();
+  switch (operation) {
+    case "kill":
+      if (unit !== undefined) return killUnit(name, machine, unit, "SIGKILL");
+      await machine.kill();
+      return before === "off"
+        ? `${name} was off already.`
+        : `${name} lost power; its disk stays. Boot it with: start ${name}`;
+    case "start":
+      await machine.boot();
+      return before === "off" ? `${name} boots.` : `${name} was ${before} already.`;
+    case "stop":
+      await machine.stop();
+      return before === "on"
+        ? `Every process of ${name} is stopped. Let them go on with: cont ${name}`
+        : `${name} is ${before}; nothing was done.`;
+    case "cont":
+      await machine.cont();
+      return before === "stopped" ? `${name} goes on.` : `${name} is ${before}; nothing was done.`;
+  }
+}
+
+function killUnit(name: string, machine: Machine, word: string, signal: NodeJS.Signals): string {
+  if (!isUnitWord(word))
+    throw new Error(`There is no process ${word}; there are ${Object.keys(unitWords).join(", ")}.`);
+  const pid = machine.signalUnit(unitWords[word], signal);
+  if (pid === undefined) throw new Error(`${word} does not run on ${name}. Nothing was done.`);
+  return `${word} of ${name}, process ${pid}, got ${signal}.`;
+}
+
+function makeLab(view: LabView, cloud: Cloud, hypervisor: Hypervisor, cuts: PeerCuts, down: () => Promise<void>): Lab {
+  const { cluster, network } = view.description;
+  return {
+    ...view,
+    clusterId: cluster.clusterId,
+    network,
+    cluster,
+    cloud,
+    faults: cloud.faults,
+    machine: (name) => {
+      const { machine } = hostedMachine(hypervisor, name);
+      return {
+        machine,
+        kill: machine.kill,
+        start: machine.boot,
+        stop: machine.stop,
+        cont: machine.cont,
+        killProcess: async (unit, signal = "SIGKILL") => {
+          killUnit(name, machine, unit, signal);
+        },
+      };
+    },
+    peerCutsMissing,
+    cutPeers: async (one, other) => {
+      const missing = await peerCutsMissing();
+      if (missing !== undefined) throw new Error(missing);
+      const [from, to] = [hostedMachine(hypervisor, one), hostedMachine(hypervisor, other)];
+      await cuts.cut(from.instance.privateIp, to.instance.privateIp);
+    },
+    heal: cuts.heal,
+    down,
+    [Symbol.asyncDispose]: down,
+  };
+}
