@@ -11,7 +11,7 @@ const checks: readonly [string, readonly string[]][] = [
   [
     "arrows",
     [
-      "node_modules/dependency-cruiser/bin/dependency-cruise.mjs",
+      "node_modules/dependency-cruiser/bin/dependency-cruiser.mjs",
       "--config",
       ".dependency-cruiser.mjs",
       "actions",
