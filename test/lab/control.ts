@@ -22,7 +22,8 @@ export function controlServer(secret: string): { readonly server: Server; serve(
     try {
       // The secret was right: the caller is this lab's own command line, of this very version.
       const call = serving[method] as (...args: readonly unknown[]) => Promise<unknown>;
-      return { status: 200, body: { result: await call(...args) } };
+      // JSON has null where an argument was left out.
+      return { status: 200, body: { result: await call(...args.map((arg) => arg ?? undefined)) } };
     } catch (error) {
       return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
     }

@@ -1,12 +1,14 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { accountNames } from "#contract/credentials.ts";
 import { units } from "#contract/names.ts";
-import { build } from "../../.ci/build.ts";
-import { ensureEntries, ensureMinistack, ensureMoto, ensureMysql, labEntries, reportLines } from "./cache/index.ts";
+import { outputFolder, repositoryRoot } from "../../rolldown.config.ts";
+import { ensureAll, reportLines } from "./cache/index.ts";
 import { type Cloud, type ClusterResources, createCluster, type FaultApi, startCloud } from "./cloud/index.ts";
 import { controlServer } from "./control.ts";
 import type { LabControls, LabNode, MachineOperation } from "./controls.ts";
@@ -26,6 +28,8 @@ export interface LabOptions {
   readonly number?: number;
   /** Its state stays when it is taken down. */
   readonly keep?: boolean;
+  /** The command line finds it without being told its number. */
+  readonly forPerson?: boolean;
   /** Default `lab-NUMBER`. */
   readonly clusterId?: string;
   /** Added to the environment of every process of the nodes. */
@@ -131,7 +135,10 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       await reaper.dismiss();
     });
 
-    const { binDir, mysql, emulators } = await phase("programs", () => ensurePrograms(options.binDir, report));
+    // The scripts are needed when machines boot; until then they are built beside.
+    const scripts = options.binDir === undefined ? buildScripts() : Promise.resolve(options.binDir);
+    scripts.catch(() => {});
+    const { mysql, emulators } = await phase("programs", () => ensurePrograms(report));
     const cloud = await phase("emulated AWS", () =>
       startCloud({
         network,
@@ -145,8 +152,18 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     undo.push(() => cloud.close());
     const cuts = peerCuts(run);
     undo.push(() => cuts.heal());
+    const cluster = await phase("cluster's resources", () =>
+      createCluster(cloud, {
+        clusterId: options.clusterId ?? `lab-${number}`,
+        nodes,
+        application: { schema: accountNames.app, user: accountNames.app },
+        serverVersion: mysql.version,
+      }),
+    );
+    const binDir = await phase("node scripts", () => scripts);
     const hypervisor = startHypervisor({
       cloud,
+      cluster,
       software: { binDir, mysqld: mysql.mysqld },
       machinesDir: paths.machines,
       socketsDir,
@@ -156,18 +173,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       report,
     });
     undo.push(() => hypervisor.close());
-    const cluster = await phase("cluster's resources", () =>
-      createCluster(cloud, {
-        clusterId: options.clusterId ?? `lab-${number}`,
-        nodes,
-        application: { schema: accountNames.app, user: accountNames.app },
-        serverVersion: mysql.version,
-      }),
-    );
-    await phase("machines", async () => {
-      hypervisor.serve(cluster);
-      await hypervisor.allBooted(nodes);
-    });
+    await phase("machines", () => hypervisor.allBooted(nodes));
 
     const controls = labControls(hypervisor, cloud, options.onDownRequested ?? (() => {}));
     control.serve(controls);
@@ -178,6 +184,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       network,
       startedAt: new Date().toISOString(),
       keep,
+      forPerson: options.forPerson ?? false,
       control: { url: `http://${network}.0.1:${controlPort}/`, secret },
       endpoint: cloud.endpoint,
       region: cloud.region,
@@ -197,19 +204,31 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   }
 }
 
-/** What every lab needs from the cache and from this checkout, all at the same time. */
-async function ensurePrograms(binDir: string | undefined, report: (line: string) => void) {
-  const progress = reportLines((line) => report(line.trimEnd()));
-  const built = binDir ?? build({ parts: ["node"] }).then((parts) => parts[0]?.directory ?? "");
-  // All that is missing is named and built together.
-  await ensureEntries(labEntries, progress);
-  const [mysql, moto, ministack] = await Promise.all([
-    ensureMysql(progress),
-    ensureMoto(progress),
-    ensureMinistack(progress),
-  ]);
-  const [motoPython = "", ministackPython = ""] = [moto.command[0], ministack.command[0]];
-  return { binDir: await built, mysql, emulators: { motoPython, ministackPython } };
+/** What every lab needs from the cache. What is missing is named, or made, all at the same time. */
+async function ensurePrograms(report: (line: string) => void) {
+  const programs = await ensureAll(reportLines((line) => report(line.trimEnd())));
+  const python = ({ command: [program] }: (typeof programs)["moto"]): string => {
+    if (program === undefined) throw new Error("The cache names no program for an emulator. Nothing was started.");
+    return program;
+  };
+  return {
+    mysql: programs.mysql,
+    emulators: { motoPython: python(programs.moto), ministackPython: python(programs.ministack) },
+  };
+}
+
+/**
+ * Builds the node scripts from this checkout, in a process of its own, because the bundler keeps hundreds of megabytes. Resolves
+ * with their folder.
+ */
+async function buildScripts(): Promise<string> {
+  const builder = join(repositoryRoot, ".ci", "build.ts");
+  await promisify(execFile)(process.execPath, [builder], { cwd: repositoryRoot }).catch(
+    (error: { stderr?: string }) => {
+      throw new Error(`The node scripts could not be built:\n${error.stderr ?? error}`);
+    },
+  );
+  return join(repositoryRoot, outputFolder.node);
 }
 
 /** Runs all steps, last one first, and reports the first failure after all have run. */

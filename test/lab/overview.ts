@@ -190,9 +190,11 @@ function agentWord(node: LabNode, agent: NodeStatus | string): string {
   return `bootstrap ${node.units[units.bootstrap] ?? "unknown"}`;
 }
 
-function missingFrom(configured: number, seen: Seen, nodes: readonly NodeView[]): string[] {
+function missingFrom(configured: number, seen: Seen, all: readonly NodeView[]): string[] {
   const { record } = seen;
   const missing: string[] = [];
+  // One that is being terminated is on its way out, however long its hook holds it.
+  const nodes = all.filter(({ lifecycle }) => !lifecycle.startsWith("Terminating"));
   if (nodes.length !== configured) missing.push(`${configured} nodes are configured and ${nodes.length} are there`);
   if (record === undefined) missing.push("no topology record yet");
   else if (record.phase !== "serving") missing.push(`the cluster is still ${record.phase}`);

@@ -24,6 +24,8 @@ export interface LabDescription {
   readonly startedAt: string;
   /** Whether its state stays when it ends. */
   readonly keep: boolean;
+  /** Started by the command line for a person; a program's own lab is found by its number only. */
+  readonly forPerson: boolean;
   readonly control: { readonly url: string; readonly secret: string };
   readonly endpoint: string;
   readonly region: string;

@@ -3,7 +3,7 @@ import type { NodeConfig } from "#contract/node-config.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { Ec2 } from "../aws/ec2.ts";
 import type { TargetGroups } from "../aws/elbv2.ts";
-import type { NodeIdentity } from "../aws/metadata.ts";
+import type { Metadata, NodeIdentity } from "../aws/metadata.ts";
 import type { Table } from "../aws/table.ts";
 import type { Catalog } from "../backup/catalog.ts";
 import type { Lease } from "../coordination/lease.ts";
@@ -38,6 +38,7 @@ export interface AgentContext {
   readonly ec2: Ec2;
   readonly autoScaling: AutoScaling;
   readonly targetGroups: TargetGroups;
+  readonly metadata: Metadata;
   readonly credentials: () => Promise<Credentials>;
   readonly signal: AbortSignal;
 }

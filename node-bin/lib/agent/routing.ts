@@ -49,6 +49,7 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
     isPrimary: state.record?.instance_id === instanceId,
     serving: state.record?.phase === "serving",
     joined: state.bootstrap?.state === "joined",
+    leaving: state.leaving !== undefined,
     seen: {
       roleTag: instance?.tags[tags.role],
       inWriteGroup: write.registered,
@@ -68,6 +69,7 @@ export const routingKey = (context: AgentContext, self: AgentSelf): string => {
     state.record?.instance_id,
     state.record?.phase,
     state.bootstrap?.state,
+    state.leaving,
     writesVerdict(state, self, now).ok,
     readsVerdict(state, self, now).ok,
   ].join(" ");

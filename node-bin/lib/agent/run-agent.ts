@@ -12,6 +12,7 @@ import { monotonicMs } from "../host/wait.ts";
 import { replicationAccount } from "../mysql/accounts.ts";
 import { actOnce } from "./act.ts";
 import type { AgentContext } from "./context.ts";
+import { watchLeaving } from "./leaving.ts";
 import { type Loop, runLoop } from "./loops.ts";
 import type { Nonces } from "./nonces.ts";
 import { observeMysql } from "./observe.ts";
@@ -141,6 +142,7 @@ export const runAgent = async (
     { name: "peers", everyMs: peersEveryMs, round: () => watchPeers(context) },
     { name: "lease", everyMs: observeEveryMs, round: () => keepLease(context) },
     { name: "act", everyMs: actEveryMs, round: () => actOnce(context) },
+    { name: "leaving", everyMs: 1000, round: () => watchLeaving(context) },
     { name: "accounts", everyMs: 1000, round: () => keepAccounts(context) },
     {
       name: "routing",

@@ -32,6 +32,8 @@ export interface AgentState {
   stoppedAtRvn: string | undefined;
   /** Undefined until EC2 has answered once. */
   peers: readonly Peer[] | undefined;
+  /** The group is about to terminate this instance; `let-go` once it may. */
+  leaving: "leaving" | "let-go" | undefined;
   askedForBootstrapAt: number;
   /** What the primary remembers of each replica between two rounds. */
   readonly replicas: Map<string, ReplicaMemory>;
@@ -52,6 +54,7 @@ export const emptyState = (): AgentState => ({
   dataFormation: undefined,
   stoppedAtRvn: undefined,
   peers: undefined,
+  leaving: undefined,
   askedForBootstrapAt: Number.NEGATIVE_INFINITY,
   replicas: new Map(),
   problems: new Map(),

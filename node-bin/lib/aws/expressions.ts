@@ -23,6 +23,19 @@ export interface Change {
   readonly remove?: readonly string[];
 }
 
+const numberOf = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);
+
+/** Whether a condition holds for an item, or for a missing one, as DynamoDB decides it. */
+export const holds = (condition: Condition, item: Readonly<Record<string, unknown>> | undefined): boolean => {
+  if ("absent" in condition) return item?.[condition.absent] === undefined;
+  if ("equals" in condition) return item?.[condition.equals[0]] === condition.equals[1];
+  if ("oneOf" in condition) return condition.oneOf[1].some((value) => item?.[condition.oneOf[0]] === value);
+  if ("below" in condition) return numberOf(item?.[condition.below[0]]) < condition.below[1];
+  if ("atMost" in condition) return numberOf(item?.[condition.atMost[0]]) <= condition.atMost[1];
+  if ("all" in condition) return condition.all.every((one) => holds(one, item));
+  return condition.any.some((one) => holds(one, item));
+};
+
 /** Parameters of a DynamoDB call. Absent parts are left out: DynamoDB refuses empty ones. */
 export interface Expression {
   readonly ConditionExpression?: string;

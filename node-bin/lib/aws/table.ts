@@ -2,7 +2,7 @@ import type { AttributeValue } from "@aws-sdk/client-dynamodb";
 import { Failure } from "#contract/failure-reasons.ts";
 import { hashKey } from "#contract/table.ts";
 import type { Aws } from "./clients.ts";
-import { type Change, type Condition, expression } from "./expressions.ts";
+import { type Change, type Condition, expression, holds } from "./expressions.ts";
 import { awsErrorName, awsFailure } from "./failures.ts";
 
 export type { Change, Condition } from "./expressions.ts";
@@ -21,8 +21,8 @@ export interface WriteOptions {
   readonly condition?: Condition;
   /**
    * Recognises what this very write leaves behind, by a random value in it. A reply may be lost after the write took effect,
-   * and the SDK then sends it once more and meets its own work: with `own` that is reported as written. Without it, a
-   * condition that failed may have been failed by this write itself.
+   * and the SDK then sends it once more and meets its own work: with `own` that is reported as written, unless
+   * another write has replaced it since. Without it, a condition that failed may have been failed by this write itself.
    */
   readonly own?: (item: Item) => boolean;
 }
@@ -73,7 +73,7 @@ export const makeTable = (aws: Pick<Aws, "dynamodb">, name: string): Table => {
   const settle = async (
     action: "PutItem" | "UpdateItem",
     pk: string,
-    own: WriteOptions["own"],
+    { condition, own }: WriteOptions,
     send: () => Promise<Item>,
   ): Promise<WriteResult> => {
     try {
@@ -85,8 +85,13 @@ export const makeTable = (aws: Pick<Aws, "dynamodb">, name: string): Table => {
       }
       const failed = failure(error, action, pk);
       if (failed.reason !== "store-unavailable" || own === undefined) throw failed;
-      const current = await get(pk).catch(() => undefined);
-      if (current !== undefined && own(current)) return { written: true, item: current };
+      const read = await get(pk).then(
+        (current) => ({ current }),
+        () => undefined,
+      );
+      if (read?.current !== undefined && own(read.current)) return { written: true, item: read.current };
+      // Its condition cannot come true again by itself, so that this is what the store would have answered.
+      if (read && condition && !holds(condition, read.current)) return { written: false, current: read.current };
       throw new Failure(failed.reason, {
         message: failed.message,
         changed: "It is unknown whether the write took effect.",
@@ -106,29 +111,29 @@ export const makeTable = (aws: Pick<Aws, "dynamodb">, name: string): Table => {
   return {
     name,
     get,
-    put: (item, { condition, own } = {}) =>
-      settle("PutItem", String(item[hashKey]), own, async () => {
+    put: (item, options = {}) =>
+      settle("PutItem", String(item[hashKey]), options, async () => {
         const [client, { PutCommand }] = await Promise.all([aws.dynamodb(), import("./sdk/dynamodb-documents.ts")]);
         await client.send(
           new PutCommand({
             TableName: name,
             Item: item,
-            ...expression({ condition }),
-            ...(condition ? { ReturnValuesOnConditionCheckFailure: "ALL_OLD" } : {}),
+            ...expression({ condition: options.condition }),
+            ...(options.condition ? { ReturnValuesOnConditionCheckFailure: "ALL_OLD" } : {}),
           }),
         );
         return item;
       }),
-    update: (pk, change, { condition, own } = {}) =>
-      settle("UpdateItem", pk, own, async () => {
+    update: (pk, change, options = {}) =>
+      settle("UpdateItem", pk, options, async () => {
         const [client, { UpdateCommand }] = await Promise.all([aws.dynamodb(), import("./sdk/dynamodb-documents.ts")]);
         const answer = await client.send(
           new UpdateCommand({
             TableName: name,
             Key: { [hashKey]: pk },
-            ...expression({ condition, change }),
+            ...expression({ condition: options.condition, change }),
             ReturnValues: "ALL_NEW",
-            ...(condition ? { ReturnValuesOnConditionCheckFailure: "ALL_OLD" } : {}),
+            ...(options.condition ? { ReturnValuesOnConditionCheckFailure: "ALL_OLD" } : {}),
           }),
         );
         return answer.Attributes ?? {};

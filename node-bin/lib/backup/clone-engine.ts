@@ -51,13 +51,19 @@ export const cloneEngine = ({ source, program, datadir, workDir }: CloneEngineOp
     signal.throwIfAborted();
     const began = performance.now();
     const seconds = (): string => `${((performance.now() - began) / 1000).toFixed(1)} s`;
-    const facts = await source.serverFacts();
+    const { server_uuid, server_version, lower_case_table_names, page_size } = await source.serverFacts();
     await source.cloneLocal(copy, signal);
     progress(`cloned ${humanBytes(await bytesBelow(copy))} in ${seconds()}`);
     const { gtidSet } = await openCopy(program, copy, run, signal);
-    const dataBytes = await bytesBelow(copy);
     progress(`opened the copy, which holds ${gtidSet || "no transaction"}, after ${seconds()}`);
-    return { ...facts, gtid_set: gtidSet, data_bytes: dataBytes };
+    return {
+      gtid_set: gtidSet,
+      server_uuid,
+      server_version,
+      lower_case_table_names,
+      page_size,
+      data_bytes: await bytesBelow(copy),
+    };
   };
   return {
     name: "clone",

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createConnection } from "mysql2/promise";
 import { Failure } from "#contract/failure-reasons.ts";
 import { pause } from "../host/wait.ts";
+import { connectMysql, type MysqlConnection } from "../mysql/connection.ts";
 import { giveTo, ownerOf, saysDiskFull } from "./disk.ts";
 
 /** How this node starts a mysqld. */
@@ -18,7 +18,9 @@ export interface ServerProgram {
   readonly osUser: string;
 }
 
-const pidFile = "mysqld.pid";
+const timeoutMs = 60_000;
+/** Written by us: mysqld writes its own only when recovery is over. */
+const pidFile = "started.pid";
 const binlog = "binlog";
 
 /**
@@ -34,7 +36,7 @@ const options = (copy: string, run: string, socket: string, osUser: string): str
   `--innodb-undo-directory=${copy}`,
   `--innodb-doublewrite-dir=${copy}`,
   `--socket=${socket}`,
-  `--pid-file=${join(run, pidFile)}`,
+  `--pid-file=${join(run, "mysqld.pid")}`,
   `--log-error=${join(run, "error.log")}`,
   "--log-error-verbosity=2",
   `--log-bin=${join(run, binlog)}`,
@@ -104,6 +106,7 @@ export const openCopy = async (
   const child = spawn(mysqld, [`--defaults-file=${defaultsFile}`, ...options(copy, run, socket, osUser)], {
     stdio: ["ignore", "ignore", "pipe"],
   });
+  if (child.pid !== undefined) await writeFile(join(run, pidFile), `${child.pid}\n`);
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     if (said.length < 4000) said += text;
@@ -120,10 +123,10 @@ export const openCopy = async (
   try {
     const connection = await connect(socket, () => exit !== undefined, signal);
     if (!connection) throw await notOpened(exit ?? "did not answer", said, run);
-    const [rows] = await connection.query("SELECT @@GLOBAL.gtid_executed AS gtid_set");
-    const gtidSet = (rows as { gtid_set: string }[])[0]?.gtid_set ?? "";
-    await connection.query("SHUTDOWN").catch(() => {});
-    connection.destroy();
+    const [row] = await connection.query("SELECT @@GLOBAL.gtid_executed AS gtid_set", [], { timeoutMs });
+    const gtidSet = row?.gtid_set ?? "";
+    await connection.close();
+    child.kill("SIGTERM");
     await Promise.race([ended, aborted(signal)]);
     if (exit !== "ended with code 0") throw await notOpened(exit ?? "did not end", said, run);
     return { gtidSet: gtidSet.replaceAll(/\s/g, "") };
@@ -150,11 +153,15 @@ export const endLeftServer = async (copy: string, run: string): Promise<void> =>
   while (await isOurs()) await pause(50);
 };
 
-const connect = async (socketPath: string, hasEnded: () => boolean, signal: AbortSignal) => {
+const connect = async (
+  socketPath: string,
+  hasEnded: () => boolean,
+  signal: AbortSignal,
+): Promise<MysqlConnection | undefined> => {
   while (!hasEnded()) {
     signal.throwIfAborted();
     try {
-      return await createConnection({ socketPath, user: "root", supportBigNumbers: true, bigNumberStrings: true });
+      return await connectMysql({ socketPath, user: "root" });
     } catch {
       // Recovery takes as long as the redo log is; the end of the process or of the caller's patience ends the wait.
       await pause(50, signal);

@@ -4,6 +4,7 @@ import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { Failure } from "#contract/failure-reasons.ts";
+import { collectingDeadBuffers } from "./dead-buffers.ts";
 import { type Owner, saysDiskFull } from "./disk.ts";
 
 /** The fastest level: one core compresses what a disk reads, and a table's pages gain little from a higher one. */
@@ -63,7 +64,7 @@ export const packFolder = (folder: string, options: { readonly exclude?: readonl
       params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
     });
     try {
-      const moved = pipeline(tar.child.stdout as Readable, zstd);
+      const moved = pipeline(tar.child.stdout as Readable, collectingDeadBuffers(), zstd);
       moved.catch(() => {});
       for await (const chunk of zstd as AsyncIterable<Uint8Array>) yield chunk;
       await moved;
@@ -94,7 +95,7 @@ export const unpackInto = (folder: string, owner?: Owner): Unpacking => {
     owner,
   );
   const zstd = createZstdDecompress({ chunkSize: 64 * 1024 });
-  const unpacked = pipeline(zstd, tar.child.stdin as Writable).then(
+  const unpacked = pipeline(zstd, collectingDeadBuffers(), tar.child.stdin as Writable).then(
     () => tar.ended,
     async (error: unknown) => {
       if (isZstdError(error)) tar.child.kill("SIGKILL");

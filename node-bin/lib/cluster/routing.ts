@@ -10,6 +10,8 @@ export interface RoutingView {
   readonly serving: boolean;
   /** mysqld replicates or leads: the node has joined. */
   readonly joined: boolean;
+  /** Its group is about to terminate it. */
+  readonly leaving: boolean;
   readonly seen: {
     readonly roleTag: string | undefined;
     readonly inWriteGroup: boolean;
@@ -33,7 +35,7 @@ export const routingRepairs = (view: RoutingView): RoutingRepair[] => {
   const { seen } = view;
   const repairs: RoutingRepair[] = [];
   const leads = view.isPrimary && view.serving;
-  const follows = !view.isPrimary && view.serving && view.joined;
+  const follows = !view.isPrimary && view.serving && view.joined && !view.leaving;
   if (seen.inWriteGroup && !leads) repairs.push({ repair: "deregister-write" });
   if (seen.inReadGroup && !follows) repairs.push({ repair: "deregister-read" });
   if (leads && !seen.inWriteGroup && view.servesWrites.ok) repairs.push({ repair: "register-write" });

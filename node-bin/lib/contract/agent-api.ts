@@ -75,6 +75,8 @@ export const MysqlStatus = v.object({
       wait_count: v.pipe(v.number(), v.integer()),
       /** Replicas that acknowledge, as the source counts them. */
       clients: v.pipe(v.number(), v.integer()),
+      /** Sessions whose commit waits for an acknowledgement now. */
+      waiting: v.optional(v.pipe(v.number(), v.integer())),
     }),
   ),
 });

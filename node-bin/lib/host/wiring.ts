@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import type { Credentials } from "#contract/credentials.ts";
 import { leaseTimings } from "#contract/lease.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import { itemKey, type LockName } from "#contract/table.ts";
@@ -31,6 +30,23 @@ import { monotonicMs, pause } from "./wait.ts";
 /** How long an agent may take to answer another, milliseconds. */
 const agentTimeoutMs = 1500;
 
+/** How long the secret is used before it is read again, milliseconds. */
+const rememberSecretMs = 30_000;
+
+/** Reads again what is older than `forMs`; while it cannot be read, what was read before goes on to be used. */
+const remembered = <T>(read: () => Promise<T>, forMs: number): (() => Promise<T>) => {
+  let last: { readonly value: T; readonly at: number } | undefined;
+  return async () => {
+    if (last && monotonicMs() - last.at < forMs) return last.value;
+    try {
+      last = { value: await read(), at: monotonicMs() };
+    } catch (error) {
+      if (!last) throw error;
+    }
+    return last.value;
+  };
+};
+
 /** The adapters of one node, made from its configuration; the scripts put them together. */
 export const wireNode = async (config: NodeConfig, log: Log) => {
   const metadata = makeMetadata(metadataOverHttp());
@@ -40,11 +56,7 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
   const bucket = makeBucket(aws, config.s3_bucket);
   const secrets = makeSecrets(aws);
   const uuid = randomUUID;
-  let read: Credentials | undefined;
-  const credentials = async (): Promise<Credentials> => {
-    read ??= await secrets.readCredentials(config.credentials_secret);
-    return read;
-  };
+  const credentials = remembered(() => secrets.readCredentials(config.credentials_secret), rememberSecretMs);
   // An owner is one process, so that a restarted one never takes itself for the one before it.
   const owner = `${identity.instanceId}/${uuid()}`;
   const lease = (pk: string, purpose: string, timings: LeaseTimings = leaseTimings.short): Lease =>
@@ -76,10 +88,6 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
     table,
     bucket,
     credentials,
-    /** Forgets the secret, so that the next use reads it anew. */
-    forgetCredentials: () => {
-      read = undefined;
-    },
     topology: makeTopology({ table, clusterId: config.cluster_id, uuid, now: () => new Date() }),
     lock: (name: LockName, purpose: string): Lease =>
       lease(

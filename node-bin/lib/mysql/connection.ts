@@ -102,38 +102,44 @@ const statementError = (error: QueryError, sql: string, values: readonly SqlValu
 
 const wrap = (connection: Connection): MysqlConnection => {
   let usable = true;
-  // Without a listener a lost connection would end the process.
-  connection.on("error", () => {
-    usable = false;
-  });
-  connection.on("end", () => {
-    usable = false;
-  });
+  const pending = new Set<(error: Error) => void>();
   const giveUp = (): void => {
     usable = false;
     connection.destroy();
+    // The driver does not tell them.
+    for (const fail of pending) fail(new MysqlError("the connection was closed", 0, "CLOSED"));
   };
+  // Without a listener a lost connection would end the process.
+  connection.on("error", giveUp);
+  connection.on("end", giveUp);
   return {
     id: connection.threadId ?? 0,
     usable: () => usable,
     query: (sql, values, { timeoutMs, secret = false }) =>
       new Promise((resolve, reject) => {
+        const fail = (error: Error): void => {
+          clearTimeout(timer);
+          pending.delete(fail);
+          reject(error);
+        };
         const timer = setTimeout(() => {
-          giveUp();
-          reject(
+          fail(
             new Failure("timed-out", {
               message: `mysqld did not answer within ${timeoutMs} ms: ${short(sql)}.`,
               changed: "The server may still carry the statement out.",
               next: "Read the server's state, then run it again.",
             }),
           );
+          giveUp();
         }, timeoutMs);
+        pending.add(fail);
         connection.query({ sql, values: [...values] }, (error, rows) => {
-          clearTimeout(timer);
           if (error) {
+            fail(statementError(error, sql, values, secret));
             if (error.fatal) giveUp();
-            reject(statementError(error, sql, values, secret));
           } else {
+            clearTimeout(timer);
+            pending.delete(fail);
             resolve(Array.isArray(rows) ? (rows as Row[]) : []);
           }
         });
@@ -143,7 +149,7 @@ const wrap = (connection: Connection): MysqlConnection => {
         if (!usable) return resolve();
         usable = false;
         const timer = setTimeout(() => {
-          connection.destroy();
+          giveUp();
           resolve();
         }, 1000);
         connection.end(() => {
@@ -169,7 +175,8 @@ export const connectMysql = (options: ConnectOptions): Promise<MysqlConnection> 
       // Longer than the timer below, which covers the log-in as well.
       connectTimeout: connectTimeoutMs + 1000,
       multipleStatements: false,
-      typeCast: (field) => field.string(),
+      // The encoding is named because the driver would otherwise complain about JSON columns.
+      typeCast: (field) => field.string("utf8"),
     });
     const timer = setTimeout(() => {
       connection.destroy();

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { BinlogPosition, MysqlStatus, ReplicationStatus } from "#contract/agent-api.ts";
+import { binlogEnd } from "./binlog-end.ts";
 import type { Row } from "./connection.ts";
 import { normalise } from "./gtid.ts";
 import type { Query } from "./sessions.ts";
@@ -16,6 +17,8 @@ export interface ServerFacts {
   readonly datadir: string;
   /** Absolute. */
   readonly pid_file: string;
+  /** The file that lists the binlogs, absolute; undefined when the server writes none. */
+  readonly binlog_index: string | undefined;
 }
 
 /** What a look at mysqld gave: the contract's words, all that mysqld can tell. */
@@ -82,25 +85,17 @@ export const showReplication = async (query: Query): Promise<ReplicationStatus |
   return replicationOf(rows.find((row) => (row.Channel_Name ?? "") === ""));
 };
 
-/** End of the server's own binlog; undefined when it writes none. */
-export const showBinlogEnd = async (
-  query: Query,
-  { showBinaryLogStatus }: Dialect,
-): Promise<BinlogPosition | undefined> => {
-  const [row] = await query(showBinaryLogStatus);
-  return positionOf(row?.File, row?.Position);
-};
-
 /** How the server treats the case of table names; there are three ways. */
 const lettersOf = (value: string): 0 | 1 | 2 => (value === "1" ? 1 : value === "2" ? 2 : 0);
 
 /** Reads what does not change, and which statements this server understands. */
 export const readServer = async (query: Query): Promise<Server> => {
   const [row] = await query(
-    "SELECT @@version v, @@server_uuid u, @@lower_case_table_names l, @@innodb_page_size p, @@datadir d, @@pid_file f",
+    "SELECT @@version v, @@server_uuid u, @@lower_case_table_names l, @@innodb_page_size p, @@datadir d, @@pid_file f, @@log_bin_index b",
   );
   const datadir = text(row, "d");
-  const pidFile = text(row, "f");
+  const within = (path: string): string => (path.startsWith("/") ? path : join(datadir, path));
+  const binlogIndex = text(row, "b");
   const spoken = dialect(parseVersion(text(row, "v")));
   const plugins = await query("SHOW GLOBAL VARIABLES WHERE Variable_name IN (?, ?)", [
     "rpl_semi_sync_source_enabled",
@@ -113,7 +108,8 @@ export const readServer = async (query: Query): Promise<Server> => {
       lower_case_table_names: lettersOf(text(row, "l")),
       page_size: Number(text(row, "p")),
       datadir,
-      pid_file: pidFile.startsWith("/") ? pidFile : join(datadir, pidFile),
+      pid_file: within(text(row, "f")),
+      binlog_index: binlogIndex === "" ? undefined : within(binlogIndex),
     },
     dialect: spoken,
     semiSync: plugins.length === 2,
@@ -148,7 +144,7 @@ export const showSemiSync = async (query: Query): Promise<SemiSyncStatus> => {
 
 /** Looks at the server. The replica's received set is read before its executed set, the executed set before the binlog's end. */
 export const observeServer = async (query: Query, server: Server): Promise<MysqlObservation> => {
-  const { dialect: spoken, facts, semiSync } = server;
+  const { facts, semiSync } = server;
   const replication = await showReplication(query);
   const columns = [
     "@@global.server_id id, @@global.read_only ro, @@global.super_read_only sro",
@@ -163,7 +159,7 @@ export const observeServer = async (query: Query, server: Server): Promise<Mysql
   ];
   const [row] = await query(`SELECT ${columns.join(", ")}`);
   const status = semiSync ? await showSemiSync(query) : undefined;
-  const end = await showBinlogEnd(query, spoken);
+  const end = facts.binlog_index === undefined ? undefined : await binlogEnd(facts.binlog_index);
   return {
     version: facts.server_version,
     server_uuid: facts.server_uuid,
@@ -181,6 +177,7 @@ export const observeServer = async (query: Query, server: Server): Promise<Mysql
         replica_enabled: isOn(row?.replica) || status.acknowledging,
         wait_count: Number(text(row, "wait_count")),
         clients: status.clients,
+        waiting: status.waitSessions,
       },
     }),
   };

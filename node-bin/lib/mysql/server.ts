@@ -4,6 +4,7 @@ import { Failure } from "#contract/failure-reasons.ts";
 import { waitFor } from "../host/wait.ts";
 import { accountStatements, isComplete, readAccounts } from "./account-statements.ts";
 import type { Account } from "./accounts.ts";
+import { binlogEnd } from "./binlog-end.ts";
 import { type MysqlConnection, MysqlError } from "./connection.ts";
 import { contains, isEmpty, normalise, subtract } from "./gtid.ts";
 import type { IncarnationSource } from "./incarnation.ts";
@@ -13,7 +14,6 @@ import {
   readServer,
   type Server,
   type ServerFacts,
-  showBinlogEnd,
   showReplication,
   showSemiSync,
 } from "./observation.ts";
@@ -93,6 +93,13 @@ export interface MysqlServer {
    */
   setSourceSemiSync(options: { readonly on: true; readonly waitCount: number } | { readonly on: false }): Promise<void>;
 
+  /**
+   * Lets commits go that wait although enough ackers hold them; answers whether any waited. A replica that held a transaction before it
+   * began to acknowledge, or before it reconnected, is not asked for it again (seen on 9.7), but its acknowledgement of a later one
+   * covers it. So this writes one small transaction, only while commits wait. Errors: `timed-out`: too few acknowledge.
+   */
+  releaseHeldCommits(options?: { readonly timeoutMs?: number }): Promise<boolean>;
+
   /** Makes accounts what they should be. Complete ones are not touched, so that doing it again writes nothing. */
   ensureAccounts(accounts: readonly Account[]): Promise<void>;
   /** Users of complete accounts of ours. */
@@ -110,11 +117,14 @@ export interface MysqlServer {
   /** Lets the events run that were switched off because this server was a replica; answers how many. Not in the binlog. */
   enableEvents(): Promise<number>;
 
-  /** Begins a new binlog file. */
+  /**
+   * Begins a new binlog file. Errors: `too-few-ackers` while commits wait for an acknowledgement: the rotation would wait for them and
+   * stop every other commit, and nothing could end it.
+   */
   flushBinaryLogs(): Promise<void>;
   /**
    * Copies the running server into `dir`, which must not exist and whose parent must be mysqld's to write. Takes as long as
-   * it takes. Errors: `interrupted` when the signal is aborted; mysqld removes what it has written.
+   * it takes. Errors: `interrupted` when the signal is aborted; `disk-full`. mysqld leaves an unfinished copy where it is.
    */
   cloneLocal(dir: string, signal: AbortSignal): Promise<void>;
   /** Ends the sessions; the next call makes new ones. */
@@ -132,6 +142,7 @@ export interface MysqlServerOptions {
 const stopTimeoutMs = 60_000;
 const readOnlyTimeoutMs = 30_000;
 const sessionsGoneMs = 5000;
+const releaseTimeoutMs = 3000;
 /** The longest timeout that semi-synchronous replication knows, 49 days, milliseconds. */
 const longestAckTimeout = 4_294_967_295;
 /** Reconnect each second for 30 years. */
@@ -443,7 +454,7 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
         if (signal.aborted && error instanceof MysqlError && error.errno === interrupted) {
           throw new Failure("interrupted", {
             message: `The clone into ${dir} was stopped.`,
-            changed: "mysqld removed what it had copied.",
+            changed: "The unfinished copy is left there, to be removed.",
           });
         }
         throw error;
@@ -462,9 +473,9 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
     waitForExecuted,
     logEnd: () =>
       sessions.reading(async (session) => {
-        const { dialect } = await serverOf(session);
+        const { facts } = await serverOf(session);
         const [row] = await session.query("SELECT @@global.gtid_executed AS executed");
-        const end = await showBinlogEnd(session.query, dialect);
+        const end = facts.binlog_index === undefined ? undefined : await binlogEnd(facts.binlog_index);
         if (!end) throw new Failure("internal", { message: "mysqld writes no binlog; log_bin is off." });
         return { executedSet: normalise(row?.executed ?? ""), end };
       }),
@@ -493,6 +504,13 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
     setGtidPurged,
     setAcknowledging,
     setSourceSemiSync,
+    releaseHeldCommits: async ({ timeoutMs = releaseTimeoutMs } = {}) => {
+      const { waitSessions } = await sessions.reading(({ query }) => showSemiSync(query));
+      if (waitSessions === 0) return false;
+      // Of the statements that are replicated the one that does least: it touches no table and nobody depends on it.
+      await sessions.own({}, ({ query }) => query("FLUSH OPTIMIZER_COSTS", [], { timeoutMs }));
+      return true;
+    },
     ensureAccounts,
     accountUsers: async () => {
       const found = await sessions.reading(({ query }) => readAccounts(query));
@@ -512,7 +530,16 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
     },
     clientSessions: async ({ except } = {}) => (await clients(except)).length,
     enableEvents,
-    flushBinaryLogs: () => change("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS"),
+    flushBinaryLogs: () =>
+      sessions.changing(async ({ query }) => {
+        const { waitSessions } = await showSemiSync(query);
+        if (waitSessions > 0) {
+          throw new Failure("too-few-ackers", {
+            message: `${waitSessions} commits wait for an acknowledgement, and the binlog cannot be rotated meanwhile.`,
+          });
+        }
+        await query("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS");
+      }),
     cloneLocal,
     close: sessions.close,
   };

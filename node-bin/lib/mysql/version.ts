@@ -59,15 +59,10 @@ export const isSupported = (version: MysqlVersion): boolean => {
 
 /** What the supported versions say differently. */
 export interface Dialect {
-  readonly showBinaryLogStatus: string;
   readonly resetBinaryLogs: string;
 }
 
 /** The statements that differ between the supported versions. */
-export const dialect = (version: MysqlVersion): Dialect => {
-  const renamed = isAtLeast(version, "8.2.0");
-  return {
-    showBinaryLogStatus: renamed ? "SHOW BINARY LOG STATUS" : "SHOW MASTER STATUS",
-    resetBinaryLogs: renamed ? "RESET BINARY LOGS AND GTIDS" : "RESET MASTER",
-  };
-};
+export const dialect = (version: MysqlVersion): Dialect => ({
+  resetBinaryLogs: isAtLeast(version, "8.2.0") ? "RESET BINARY LOGS AND GTIDS" : "RESET MASTER",
+});

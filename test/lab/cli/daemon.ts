@@ -83,6 +83,7 @@ export async function runDaemon(choice: LabChoice): Promise<void> {
     lab = await startLab({
       nodes: choice.nodes,
       keep: choice.keep,
+      forPerson: true,
       ...(choice.lab === undefined ? {} : { number: choice.lab }),
       report: log,
       onPhase: (phase, seconds) => tell({ kind: "phase", phase, seconds }),

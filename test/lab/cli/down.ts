@@ -9,8 +9,6 @@ import { print, printJson } from "./output.ts";
 /** How long a lab may take to go. */
 const deadlineMs = 30_000;
 
-const lives = (pid: number): boolean => existsSync(`/proc/${pid}`);
-
 /**
  * Asks a lab to go and waits until all of it is gone: its process, its control port, its state.
  *
@@ -20,15 +18,17 @@ export async function takeDown(description: LabDescription): Promise<void> {
   const { pid, number, paths } = description;
   await remoteControls(description).requestDown();
   const began = performance.now();
-  // A test's lab may end while the process that ran it goes on.
-  while ((lives(pid) && (await isRunning(description))) || existsSync(paths.description)) {
-    if (performance.now() - began > deadlineMs) {
+  const within = (limitMs: number): boolean => performance.now() - began < limitMs;
+  while ((await isRunning(description)) || existsSync(paths.description)) {
+    if (!within(deadlineMs)) {
       throw new Error(
         `Lab ${number}, process ${pid}, was asked to go down and is still there after ${deadlineMs / 1000} s; its log is ${paths.daemonLog}. Ending that process (kill ${pid}) ends everything of the lab.`,
       );
     }
-    await delay(50);
+    await delay(20);
   }
+  // Its process ends now, unless it is one that does other things besides, as a test does.
+  while (existsSync(`/proc/${pid}`) && within(2000)) await delay(20);
 }
 
 export async function down(line: CommandLine): Promise<void> {

@@ -3,11 +3,12 @@ import type { LabControls } from "../controls.ts";
 import { type LabDescription, readDescriptions } from "../state.ts";
 import { type LabView, labView } from "../view.ts";
 
-/** Labs of this user that run now, by number. */
-export async function runningLabs(): Promise<LabDescription[]> {
+/** Labs that run now, by number: those that this user started by the command line, or the one that is named. */
+export async function runningLabs(number?: number): Promise<LabDescription[]> {
   const descriptions = await readDescriptions();
-  const running = await Promise.all(descriptions.map(isRunning));
-  return descriptions.filter((_, at) => running[at]);
+  const wanted = descriptions.filter((lab) => (number === undefined ? lab.forPerson : lab.number === number));
+  const running = await Promise.all(wanted.map(isRunning));
+  return wanted.filter((_, at) => running[at]);
 }
 
 /**
@@ -16,16 +17,15 @@ export async function runningLabs(): Promise<LabDescription[]> {
  * @throws when there is none, or several and none was named.
  */
 export async function findLab(number: number | undefined): Promise<LabDescription> {
-  const running = await runningLabs();
-  const wanted = number === undefined ? running : running.filter((lab) => lab.number === number);
-  const [only, ...others] = wanted;
+  const running = await runningLabs(number);
+  const [only, ...others] = running;
   if (only === undefined) {
     throw new Error(
       `${number === undefined ? "No lab runs" : `Lab ${number} does not run`}. Start one with: npm run lab -- up`,
     );
   }
   if (others.length > 0) {
-    throw new Error(`Labs ${wanted.map((lab) => lab.number).join(", ")} run. Name one of them with --lab N.`);
+    throw new Error(`Labs ${running.map((lab) => lab.number).join(", ")} run. Name one of them with --lab N.`);
   }
   return only;
 }

@@ -12,10 +12,8 @@ import { memoryText, phaseLine, welcome } from "./messages.ts";
 import { print, printJson, say } from "./output.ts";
 
 /** A lab of this user that a start without a number, or with this one, would repeat. */
-async function alreadyUp(number: number | undefined): Promise<LabDescription | undefined> {
-  const running = await runningLabs();
-  return number === undefined ? running[0] : running.find((lab) => lab.number === number);
-}
+const alreadyUp = async (number: number | undefined): Promise<LabDescription | undefined> =>
+  (await runningLabs(number))[0];
 
 /** Starts a lab in the background and waits until its cluster is healthy. */
 export async function up(line: CommandLine): Promise<void> {
@@ -94,6 +92,7 @@ export async function foreground(line: CommandLine): Promise<void> {
   lab = await startLab({
     nodes: line.nodes,
     keep: line.keep,
+    forPerson: true,
     ...(line.lab === undefined ? {} : { number: line.lab }),
     report: (text) => {
       if (starting) reportStart(text);
@@ -134,7 +133,7 @@ function reportStart(line: string): void {
 const forPrograms = (description: LabDescription, phases: Readonly<Record<string, number>>) => ({
   lab: description.number,
   network: description.network,
-  cluster_id: description.cluster.clusterId,
+  clusterId: description.cluster.clusterId,
   balancer: description.cluster.loadBalancerAddress,
   endpoint: description.endpoint,
   environment: description.operatorEnvironment,

@@ -38,7 +38,7 @@ export const terminate = (line: CommandLine): Promise<void> =>
     const { instanceId } = await view.node(name);
     await view.terminate(name);
     const done = `${name}, instance ${instanceId}, is being terminated; its group launches another.`;
-    if (line.json) printJson({ node: name, instance_id: instanceId, done });
+    if (line.json) printJson({ node: name, instanceId, done });
     else print(done);
   });
 
@@ -46,18 +46,22 @@ export const terminate = (line: CommandLine): Promise<void> =>
 export const sql = (line: CommandLine): Promise<void> =>
   withLab(line.lab, async (view) => {
     const [target = "", statement] = line.args;
-    if (statement !== undefined) return showResult(line, await view.sql(target, statement));
-    if (line.json) throw new UsageError("sql --json wants a statement.");
-    process.exitCode = await interactiveSql(view, target);
+    if (statement !== undefined) {
+      const result = await view.sql(target, statement);
+      if (line.json) printJson(result);
+      else print(resultText(result));
+    } else if (line.json) throw new UsageError("sql --json wants a statement.");
+    else process.exitCode = await interactiveSql(view, target);
   });
 
-function showResult(line: CommandLine, result: SqlResult): void {
-  if (line.json) return printJson(result);
-  if ("affectedRows" in result) return print(`${result.affectedRows} rows affected`);
-  const cell = (value: unknown): string =>
-    value === null ? "NULL" : Buffer.isBuffer(value) ? `0x${value.toString("hex")}` : String(value);
+function resultText(result: SqlResult): string {
+  if ("affectedRows" in result) return `${result.affectedRows} rows affected`;
+  const cell = (value: unknown): string => {
+    if (value === null) return "NULL";
+    return Buffer.isBuffer(value) ? `0x${value.toString("hex")}` : String(value);
+  };
   const rows = result.rows.map((row) => result.columns.map((column) => cell(row[column])));
-  print(textTable(result.columns, rows));
+  return textTable(result.columns, rows);
 }
 
 /** The password goes by a file that only this user can read, and that is gone afterwards. */
@@ -116,8 +120,8 @@ async function printFrom(folder: string, unit: string, places: Map<string, numbe
     const end = buffer.lastIndexOf("\n") + 1;
     if (end === 0) return;
     places.set(unit, start + end);
-    const text = buffer.subarray(0, end).toString("utf8");
-    print(text.replace(/^/gm, `${unit.padEnd(17)} | `).replace(/\n[^\n]* \| $/, "\n"));
+    const lines = buffer.toString("utf8", 0, end).split("\n").slice(0, -1);
+    print(lines.map((line) => `${unit.padEnd(17)} | ${line}`).join("\n"));
   } finally {
     await file.close();
   }

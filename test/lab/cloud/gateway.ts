@@ -193,15 +193,15 @@ export const startGateway = async (
   };
 
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const url = new URL(request.url ?? "/", "http://lab");
-    const path = (request.url ?? "/").replace(/\?.*$/s, "");
+    const [path = "/", ...rest] = (request.url ?? "/").split("?");
+    const query = new URLSearchParams(rest.join("?"));
     const method = request.method ?? "GET";
     if (request.headers.origin !== undefined || request.headers["sec-fetch-site"] !== undefined) {
       return sendJson(response, 403, { message: "The lab's AWS does not serve web pages." });
     }
     if (path.startsWith("/_lab/")) return serveLab(request, response, path);
 
-    const scope = credentialScope(request.headers, url.searchParams);
+    const scope = credentialScope(request.headers, query);
     const service = scope?.service ?? "";
     const protocol = requestProtocol(service, request.headers);
     const fail = (error: AwsError): void => {
@@ -222,13 +222,12 @@ export const startGateway = async (
 
     const emulator = emulators[route.emulator];
     const principal = principals.nameOf(scope.accessKeyId);
-    const early = requestOperation(protocol, { method, path, query: url.searchParams, headers: request.headers });
+    const early = requestOperation(protocol, { method, path, query, headers: request.headers });
     const buffers = route.emulator === "moto" || options.needsBody(service, early, method);
     const body = buffers ? await readBody(request) : undefined;
     const isForm = (request.headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded");
     const form = new URLSearchParams(isForm ? body?.toString() : "");
-    const operation =
-      early ?? requestOperation(protocol, { method, path, query: url.searchParams, headers: request.headers }, form);
+    const operation = early ?? requestOperation(protocol, { method, path, query, headers: request.headers }, form);
 
     const subject: FaultSubject = { principal, service, operation };
     const { delayMs, effect } = faults.effectsOn(subject);
@@ -262,7 +261,7 @@ export const startGateway = async (
         principal,
         method,
         path,
-        query: url.searchParams,
+        query,
         request,
         body,
         form,

@@ -348,7 +348,6 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
         DesiredCapacity: nodes,
         VPCZoneIdentifier: network.subnetIds.join(","),
         LaunchTemplate: { LaunchTemplateId: launchTemplateId, Version: "$Latest" },
-        TargetGroupARNs: [balancer.writeTargetGroupArn, balancer.readTargetGroupArn],
         HealthCheckType: "EC2",
         HealthCheckGracePeriod: 300,
         LifecycleHookSpecificationList: [

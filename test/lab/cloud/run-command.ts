@@ -12,6 +12,8 @@ const maxListedOutput = 2500;
 /** An invocation cannot be read for a moment after its command was sent. */
 const invisibleMs = 200;
 const pollOffNodeMs = 200;
+/** How long commands may take to end when the lab closes. */
+const closePatienceMs = 5000;
 /** Limits of TimeoutSeconds, and its default. */
 const minDeliverySeconds = 30;
 const maxDeliverySeconds = 2_592_000;
@@ -43,6 +45,9 @@ const ListInput = v.looseObject({
   CommandId: v.optional(v.string()),
   InstanceId: v.optional(v.string()),
   Details: v.optional(v.boolean(), false),
+});
+const InformationInput = v.looseObject({
+  Filters: v.optional(v.array(v.object({ Key: v.string(), Values: v.array(v.string()) })), []),
 });
 const CancelInput = v.looseObject({ CommandId: v.string(), InstanceIds: v.optional(v.array(v.string()), []) });
 
@@ -411,10 +416,20 @@ export const createRunCommand = (options: RunCommandOptions): RunCommand => {
     return jsonAnswer({});
   };
 
-  const instanceInformation = (): Answer =>
-    jsonAnswer({
+  const instanceInformation = (body: Buffer): Answer => {
+    const { Filters } = parse(InformationInput, body);
+    const passes = ({ instanceId, tags }: CommandTarget): boolean =>
+      Filters.every(({ Key, Values }) => {
+        if (Key === "InstanceIds") return Values.includes(instanceId);
+        if (Key.startsWith("tag:")) return Values.includes(tags[Key.slice(4)] ?? "\0");
+        throw new AwsError(
+          "InvalidInstanceInformationFilterValue",
+          `The lab filters by InstanceIds and tag:NAME, not by ${Key}.`,
+        );
+      });
+    return jsonAnswer({
       InstanceInformationList: targets()
-        .filter(({ state }) => state === "running")
+        .filter((target) => target.state === "running" && passes(target))
         .map(({ instanceId }) => ({
           InstanceId: instanceId,
           PingStatus: host?.isOn(instanceId) === true ? "Online" : "ConnectionLost",
@@ -422,6 +437,7 @@ export const createRunCommand = (options: RunCommandOptions): RunCommand => {
           ResourceType: "EC2Instance",
         })),
     });
+  };
 
   const handlers: Readonly<Record<string, (body: Buffer) => Promise<Answer> | Answer>> = {
     SendCommand: send,
@@ -445,7 +461,12 @@ export const createRunCommand = (options: RunCommandOptions): RunCommand => {
     close: async () => {
       closed = true;
       for (const { invocations } of commands.values()) for (const { abort } of invocations.values()) abort.abort();
-      await Promise.all([...running]);
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, closePatienceMs);
+      });
+      await Promise.race([Promise.all([...running]), patience]);
+      clearTimeout(timer);
     },
   };
 };

@@ -21,6 +21,7 @@ export interface HypervisorOptions {
     Cloud,
     "instances" | "onChange" | "attachNodes" | "metadata" | "nodeEnvironment" | "region" | "network"
   >;
+  readonly cluster: ClusterOfNode;
   readonly software: NodeSoftware;
   /** Holds a folder for each machine: its disk. */
   readonly machinesDir: string;
@@ -37,8 +38,6 @@ export interface HypervisorOptions {
 
 /** Runs a machine for each instance. */
 export interface Hypervisor {
-  /** Instances of this cluster are booted from now on; until then none is. */
-  serve(cluster: ClusterOfNode): void;
   /** Resolves when so many machines have been booted; rejects when one could not be. */
   allBooted(count: number): Promise<void>;
   /** In the order of their names. */
@@ -74,15 +73,14 @@ export function startHypervisor(options: HypervisorOptions): Hypervisor {
   const hosted = new Map<string, Hosted>();
   /** Machines on their way out. */
   const leaving = new Set<Hosted>();
-  let cluster: ClusterOfNode | undefined;
   /** Told after each look. */
   const watching: (() => void)[] = [];
   let launched = 0;
   let closed = false;
 
-  const machineFor = (instance: CloudInstance, of: ClusterOfNode, name: string): Machine => {
+  const machineFor = (instance: CloudInstance, name: string): Machine => {
     const layout = machineLayout(join(options.machinesDir, instance.instanceId), join(options.socketsDir, name));
-    const config = nodeConfig(of, cloud.region, cloud.network, options.software, layout);
+    const config = nodeConfig(options.cluster, cloud.region, cloud.network, options.software, layout);
     return createMachine({
       layout,
       units: nodeUnits(options.software, layout),
@@ -109,7 +107,7 @@ export function startHypervisor(options: HypervisorOptions): Hypervisor {
   };
 
   const look = (instances: readonly CloudInstance[]): void => {
-    if (cluster === undefined || closed) return;
+    if (closed) return;
     const seen = new Map(instances.map((instance) => [instance.instanceId, instance]));
     for (const [id, host] of hosted) {
       const instance = seen.get(id);
@@ -137,7 +135,7 @@ export function startHypervisor(options: HypervisorOptions): Hypervisor {
       const host: Hosted = {
         name,
         instance,
-        machine: machineFor(instance, cluster, name),
+        machine: machineFor(instance, name),
         metadata: undefined,
         stoppedByEc2: false,
         work: Promise.resolve(),
@@ -171,12 +169,9 @@ export function startHypervisor(options: HypervisorOptions): Hypervisor {
       return host.machine.run(command);
     },
   });
+  look(cloud.instances());
 
   return {
-    serve: (served) => {
-      cluster = served;
-      look(cloud.instances());
-    },
     allBooted: async (count) => {
       const deadline = AbortSignal.timeout(launchDeadlineMs);
       while (hosted.size < count) {

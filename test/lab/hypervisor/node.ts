@@ -72,7 +72,7 @@ export async function provisionNode(layout: MachineLayout, config: NodeConfig, a
   const options = await labOptionFile({
     datadir: layout.datadir,
     socket: layout.mysqlSocket,
-    pidFile: join(layout.sockets, "mysqld.pid"),
+    pidFile: join(layout.data, "mysqld.pid"),
     errorLog: journalPath(layout, units.mysql),
     includeDir: layout.optionFolder,
     address,

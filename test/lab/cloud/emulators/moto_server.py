@@ -3,8 +3,8 @@
 - Failures inside moto are answered as a header and a JSON body that say what failed, instead of a page of HTML, so that the
   gateway can tell a call that moto lacks from one that broke.
 - Instances of an Auto Scaling group are spread over its subnets and get what their launch template says. moto puts all of them in
-  the first subnet, without instance profile and metadata options, and reads the template's default version whichever the group
-  names.
+  the first subnet, without instance profile and metadata options, reads the template's default version whichever the group
+  names, and shows the same version for old and new members.
 - A launch template's own tags are not shown as tags of what it launches, and user data is read in every version: moto does so in
   the first only.
 - Documents are found by `$DEFAULT`, too.
@@ -61,11 +61,11 @@ def launch(group, count_needed, propagated_tags):
         )
         instance = reservation.instances[0]
         instance.autoscaling_group = group
-        group.instance_states.append(
-            autoscaling.InstanceState(
-                instance, protected_from_scale_in=group.new_instances_protected_from_scale_in
-            )
+        state = autoscaling.InstanceState(
+            instance, protected_from_scale_in=group.new_instances_protected_from_scale_in
         )
+        state.template_version = version.number if version else None
+        group.instance_states.append(state)
         profile = data.get("IamInstanceProfile", {})
         if profile:
             group.ec2_backend.associate_iam_instance_profile(
@@ -79,6 +79,15 @@ def emptiest_subnet(group):
     subnets = (group.vpc_zone_identifier or "").split(",")
     used = [state.instance.subnet_id for state in group.instance_states]
     return min(subnets, key=used.count) or None
+
+
+def template_of(state):
+    """Replaces `InstanceState.launch_template`, which shows the group's template of now."""
+    template = state.auto_scaling_group.ec2_launch_template if state.auto_scaling_group else None
+    number = getattr(state, "template_version", None)
+    if template is None or number is None:
+        return None
+    return {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(number)}
 
 
 def find_document(documents, document_version=None, version_name=None, strict=True):
@@ -113,6 +122,7 @@ def create_app(service):
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 autoscaling.FakeAutoScalingGroup.replace_autoscaling_group_instances = launch
+autoscaling.InstanceState.launch_template = property(template_of)
 plain_read_template = launch_templates.LaunchTemplateVersion.__init__
 launch_templates.LaunchTemplateVersion.__init__ = read_template
 plain_find_document = ssm.Documents.find

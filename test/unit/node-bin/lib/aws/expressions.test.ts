@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { expression } from "#node/lib/aws/expressions.ts";
+import { type Condition, expression, holds } from "#node/lib/aws/expressions.ts";
 
 it("every name and value is a placeholder, so that no attribute collides with a word of DynamoDB", () => {
   expect(
@@ -34,4 +34,26 @@ it("parts that are not there are left out: DynamoDB refuses empty ones", () => {
     ConditionExpression: "attribute_not_exists(#n0)",
     ExpressionAttributeNames: { "#n0": "pk" },
   });
+});
+
+const item = { pk: "a", owner: "i-1", fence: 3 };
+
+it.each<[Condition, typeof item | undefined, boolean]>([
+  [{ absent: "owner" }, item, false],
+  [{ absent: "released" }, item, true],
+  [{ absent: "pk" }, undefined, true],
+  [{ equals: ["owner", "i-1"] }, item, true],
+  [{ equals: ["owner", "i-1"] }, undefined, false],
+  [{ equals: ["fence", "3" as unknown as number] }, item, false],
+  [{ oneOf: ["owner", ["i-0", "i-1"]] }, item, true],
+  [{ oneOf: ["owner", []] }, item, false],
+  [{ below: ["fence", 4] }, item, true],
+  [{ below: ["fence", 3] }, item, false],
+  [{ below: ["fence", 3] }, undefined, false],
+  [{ atMost: ["fence", 3] }, item, true],
+  [{ atMost: ["owner", 3] }, item, false],
+  [{ all: [{ absent: "x" }, { below: ["fence", 3] }] }, item, false],
+  [{ any: [{ absent: "x" }, { below: ["fence", 3] }] }, item, true],
+])("%j of %j is %s", (condition, of, verdict) => {
+  expect(holds(condition, of)).toBe(verdict);
 });

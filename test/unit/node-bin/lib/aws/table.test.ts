@@ -97,14 +97,24 @@ describe("a write without an answer", () => {
     });
   });
 
-  it("is of unknown fate when a read finds something else, or when the read fails too", async () => {
-    const other = tableOf(({ name }) => {
+  it("was refused when a read finds that its condition does not hold any more", async () => {
+    const { table } = tableOf(({ name }) => {
       if (name === "Get") return { Item: { pk: "a", rvn: "another" } };
       throw timeout;
     });
+    const result = await table.update("a", { set: { rvn: "mine" } }, { condition: { equals: ["rvn", "read"] }, own });
+    expect(result).toEqual({ written: false, current: { pk: "a", rvn: "another" } });
+  });
+
+  it("is of unknown fate when a read finds what was there before, or when the read fails too", async () => {
+    const unchanged = tableOf(({ name }) => {
+      if (name === "Get") return { Item: { pk: "a", rvn: "read" } };
+      throw timeout;
+    });
     const silent = tableOf(throwing(timeout));
-    for (const { table } of [other, silent]) {
-      await expect(table.update("a", { set: { rvn: "mine" } }, { own })).rejects.toMatchObject({
+    for (const { table } of [unchanged, silent]) {
+      const condition = { equals: ["rvn", "read"] } as const;
+      await expect(table.update("a", { set: { rvn: "mine" } }, { condition, own })).rejects.toMatchObject({
         reason: "store-unavailable",
         changed: "It is unknown whether the write took effect.",
       });

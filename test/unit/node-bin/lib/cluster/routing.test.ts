@@ -9,6 +9,7 @@ const primary: RoutingView = {
   isPrimary: true,
   serving: true,
   joined: true,
+  leaving: false,
   seen: { roleTag: "master", inWriteGroup: true, inReadGroup: false, protectedFromScaleIn: true },
 };
 const replica: RoutingView = {
@@ -17,6 +18,7 @@ const replica: RoutingView = {
   isPrimary: false,
   serving: true,
   joined: true,
+  leaving: false,
   seen: { roleTag: "replica", inWriteGroup: false, inReadGroup: true, protectedFromScaleIn: false },
 };
 const nowhere = { roleTag: undefined, inWriteGroup: false, inReadGroup: false, protectedFromScaleIn: false };
@@ -45,6 +47,8 @@ describe("what the reconciler repairs", () => {
     ],
     ["a replica that is behind keeps its place", { ...replica, servesReads: no }, []],
     ["a forming primary is nowhere", { ...primary, serving: false, seen: nowhere }, []],
+    ["a replica that is about to be terminated is taken out", { ...replica, leaving: true }, ["deregister-read"]],
+    ["a primary that is about to be terminated stays until another one is there", { ...primary, leaving: true }, []],
     ["a node that has not joined is taken out", { ...replica, joined: false }, ["deregister-read"]],
     [
       "an instance that is not in service cannot be protected yet",

@@ -1,6 +1,7 @@
 import { Failure } from "#contract/failure-reasons.ts";
 import { hashKey } from "#contract/table.ts";
-import type { Change, Condition, Item, Table, WriteOptions, WriteResult } from "#node/lib/aws/table.ts";
+import { holds } from "#node/lib/aws/expressions.ts";
+import type { Change, Item, Table, WriteOptions, WriteResult } from "#node/lib/aws/table.ts";
 
 /** What becomes of one call. */
 export interface Fate {
@@ -28,17 +29,6 @@ export interface FakeStore {
 }
 
 const number = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);
-
-/** Whether the condition holds for an item, or for a missing one, as DynamoDB would say. */
-export const holds = (condition: Condition, item: Item | undefined): boolean => {
-  if ("absent" in condition) return item?.[condition.absent] === undefined;
-  if ("all" in condition) return condition.all.every((one) => holds(one, item));
-  if ("any" in condition) return condition.any.some((one) => holds(one, item));
-  if ("equals" in condition) return item?.[condition.equals[0]] === condition.equals[1];
-  if ("oneOf" in condition) return condition.oneOf[1].some((value) => item?.[condition.oneOf[0]] === value);
-  if ("below" in condition) return number(item?.[condition.below[0]]) < condition.below[1];
-  return number(item?.[condition.atMost[0]]) <= condition.atMost[1];
-};
 
 const defined = (item: Item): Item =>
   structuredClone(Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)));
@@ -91,8 +81,12 @@ export const fakeStore = (): FakeStore => {
           if (result.written || !result.current || !own?.(result.current)) return result;
           return { written: true, item: result.current };
         } catch (error) {
-          const current = own && (await get(pk).catch(() => undefined));
-          if (current && own?.(current)) return { written: true, item: current };
+          if (!own) throw error;
+          const current = await get(pk).catch(() => {
+            throw error;
+          });
+          if (current && own(current)) return { written: true, item: current };
+          if (condition && !holds(condition, current)) return { written: false, current };
           throw error;
         }
       };

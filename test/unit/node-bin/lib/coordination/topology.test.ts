@@ -107,6 +107,15 @@ describe("the topology record", () => {
     expect(await topology.read()).toEqual(written.record);
   });
 
+  it("a write of unknown fate is superseded once the record is another one", async () => {
+    const { fates, topology, record } = await setup();
+    const newer = await topology.amend(record, { fence: 6 }, { needsHigherFence: true });
+    fates.next = [cutOff];
+    const late = await topology.amend(record, { fence: 7 }, { needsHigherFence: true });
+    if (newer.outcome !== "written") throw new Error("not written");
+    expect(late).toMatchObject({ outcome: "superseded", current: newer.record });
+  });
+
   it("a creation whose answer is lost is known as written", async () => {
     const store = fakeStore();
     const fates = [answerLost];
