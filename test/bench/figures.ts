@@ -37,5 +37,12 @@ const row = (figure: Figure): string[] => {
 export const figuresTable = (figures: readonly Figure[]): string => {
   const rows = [["figure", "p50", "p99", "baseline p50", "ratio", "goal"], ...figures.map(row)];
   const widths = rows[0]?.map((_cell, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0))) ?? [];
-  return rows.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()).join("\n");
+  return rows
+    .map((cells) =>
+      cells
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 };

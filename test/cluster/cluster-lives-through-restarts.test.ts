@@ -211,7 +211,7 @@ describe("a terminated node", () => {
     // Who came to the primary from the newcomer's address, whatever for.
     const visitors = await lab.sql(
       primary.name,
-      `SELECT DISTINCT SUBSTRING_INDEX(user_host, '[', 1) visitor FROM mysql.general_log WHERE user_host LIKE '%[${node.address}]%'`,
+      `SELECT DISTINCT REGEXP_SUBSTR(user_host, '[A-Za-z0-9_]+') visitor FROM mysql.general_log WHERE user_host LIKE '%[${node.address}]%'`,
     );
     expect("rows" in visitors ? visitors.rows.map((row) => String(row.visitor)) : []).toEqual([
       expect.stringMatching(/^repl_\d+$/),

@@ -41,7 +41,14 @@ const expectAnotherPrimary = async (running: Lab, lost: LabNode): Promise<void> 
   expect(record.failover_from).toBe(lost.instanceId);
   expect(record.timeline).toBe(2);
   expect(await writableNodes(running)).toEqual([primary.name]);
-  await running.sql("write", "CREATE TABLE app.works (id INT PRIMARY KEY)");
+  await running.waitUntil(
+    "clients can write through the balancer",
+    async () => {
+      await running.sql("write", "CREATE TABLE IF NOT EXISTS app.works (id INT PRIMARY KEY)");
+      return true as const;
+    },
+    30_000,
+  );
 };
 
 /** A node that comes back late is a replica like the others in the end. */
@@ -132,7 +139,11 @@ describe("the winner of the election loses its power", () => {
         }),
       );
     const before = await lab.topology();
-    await lab.waitUntil("the winner's backup is durable", () => says(lab as Lab, winner.name, "is durable"), 60_000);
+    await lab.waitUntil(
+      "the winner's backup is durable",
+      () => says(lab as Lab, winner.name, "the first full backup, "),
+      60_000,
+    );
     await lab.machine(winner.name).kill();
     for (const allow of readable) allow?.();
     await lab.waitUntil(

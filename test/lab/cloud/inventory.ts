@@ -19,8 +19,6 @@ export interface InventoryInstance {
   readonly instanceProfileArn: string | undefined;
   /** Whether the metadata service shows the tags. */
   readonly metadataTags: boolean;
-  /** Whether the metadata service answers without a token. */
-  readonly metadataTokenRequired: boolean;
   /** When it was seen to be gone, milliseconds of the monotonic clock. */
   readonly goneAt?: number;
 }
@@ -53,7 +51,6 @@ const toInstance = (instance: Instance): InventoryInstance => ({
   tags: Object.fromEntries((instance.Tags ?? []).map(({ Key = "", Value = "" }) => [Key, Value])),
   instanceProfileArn: instance.IamInstanceProfile?.Arn,
   metadataTags: instance.MetadataOptions?.InstanceMetadataTags === "enabled",
-  metadataTokenRequired: instance.MetadataOptions?.HttpTokens === "required",
 });
 
 const toGroup = (group: AutoScalingGroup): InventoryGroup => ({
