@@ -33,7 +33,11 @@ const demote = async (context: AgentContext, because: string): Promise<void> => 
 /** Takes a new fence for the recorded primary, this node, and opens it. */
 const reopen = async (context: AgentContext, because: string): Promise<void> => {
   const { election, highestFence, identity, log, mysql, state, topology } = context;
-  const grant = await election.acquire({ deadlineMs: electionPatienceMs, signal: context.signal });
+  const grant = await election.acquire({
+    deadlineMs: electionPatienceMs,
+    signal: context.signal,
+    fenceAbove: context.state.record?.fence ?? 0,
+  });
   grant.startRenewing();
   try {
     const record = await topology.read();
@@ -59,7 +63,7 @@ const reopen = async (context: AgentContext, because: string): Promise<void> => 
     await mysql.open();
     log.info(`opened under fence ${grant.fence}: ${because}`);
   } finally {
-    await grant.release("opening ended").catch(() => {});
+    await grant.release("opening ended");
   }
 };
 

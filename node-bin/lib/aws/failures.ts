@@ -32,6 +32,10 @@ export const kindOfAwsError = (error: unknown): "refused" | "unavailable" | "oth
 /** Name of an SDK error; empty for other things. */
 export const awsErrorName = (error: unknown): string => (isSdkError(error) ? error.name : "");
 
+/** Name and message of an error, without a full stop, for the middle of a sentence. */
+export const awsErrorText = (error: unknown): string =>
+  (isSdkError(error) ? `${error.name}: ${error.message}` : String(error)).replace(/\.+$/, "");
+
 /**
  * The failure for an error of an AWS call. `action` is the call as IAM names it, for example `dynamodb:GetItem`, and
  * `resource` what it was called on. `unavailable` is the reason for a service that does not answer.
@@ -41,7 +45,7 @@ export const awsFailure = (
   call: { readonly action: string; readonly resource: string; readonly unavailable?: FailureReason },
 ): Failure => {
   if (error instanceof Failure) return error;
-  const said = isSdkError(error) ? `${error.name}: ${error.message}` : String(error);
+  const said = awsErrorText(error);
   const message = `${call.action} on ${call.resource} failed: ${said}.`;
   switch (kindOfAwsError(error)) {
     case "refused":

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { Credentials } from "#contract/credentials.ts";
 import { Failure } from "#contract/failure-reasons.ts";
 import type { Aws } from "./clients.ts";
-import { awsErrorName, awsFailure, kindOfAwsError } from "./failures.ts";
+import { awsErrorName, awsErrorText, awsFailure, kindOfAwsError } from "./failures.ts";
 
 /** The secrets of the cluster. */
 export interface Secrets {
@@ -30,9 +30,8 @@ const readText = async (aws: Pick<Aws, "secretsManager">, secretId: string): Pro
   } catch (error) {
     const call = { action: "secretsmanager:GetSecretValue", resource: `secret ${secretId}` };
     if (!unreadable.has(awsErrorName(error)) && kindOfAwsError(error) !== "refused") throw awsFailure(error, call);
-    const said = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new Failure("credentials-missing", {
-      message: `${call.action} on ${call.resource} failed: ${said}.`,
+      message: `${call.action} on ${call.resource} failed: ${awsErrorText(error)}.`,
       cause: error,
     });
   }

@@ -75,18 +75,18 @@ const recordTimeline = async (
 const underElection = async <T>(
   context: BootstrapContext,
   purpose: string,
+  fenceAbove: number,
   work: (grant: Grant) => Promise<T>,
 ): Promise<T> => {
   await context.step(`waiting for the election lock: ${purpose}`);
-  const grant = await context.election.acquire({ deadlineMs: electionPatienceMs, signal: context.signal });
+  const grant = await context.election.acquire({ deadlineMs: electionPatienceMs, signal: context.signal, fenceAbove });
   grant.startRenewing();
   try {
     const result = await work(grant);
     await grant.release(`${purpose}: done`);
     return result;
   } catch (error) {
-    // A lock that is not released would only cost the next one its lease; the first error is the one to report.
-    await grant.release(`${purpose}: failed`).catch(() => {});
+    await grant.release(`${purpose}: failed`);
     throw error;
   }
 };
@@ -103,7 +103,7 @@ const primaryFields = (context: BootstrapContext, observed: MysqlObservation, fe
 /** Becomes the first primary. The record is created only if there is still none; data of a loser are set aside by the next decision. */
 export const formCluster = async (context: BootstrapContext, source: DataSource, serverId: number): Promise<void> => {
   const { catalog, flags, highestFence, log, topology } = context;
-  await underElection(context, "forming the cluster", async (grant) => {
+  await underElection(context, "forming the cluster", 0, async (grant) => {
     if (await topology.read()) return;
     if (!flags.initialiseEmpty && (await catalog.clusterHasData())) return;
     await provideData(context, source, grant, grant.fence, serverId);
@@ -148,7 +148,7 @@ export const takeOverFormation = async (
   serverId: number,
 ): Promise<void> => {
   const { highestFence, identity, log, mysql, primaryWatch, topology } = context;
-  await underElection(context, `taking over from ${seen.instance_id}`, async (grant) => {
+  await underElection(context, `taking over from ${seen.instance_id}`, seen.fence, async (grant) => {
     const record = await topology.read();
     // What was seen before the lock was taken may have changed while waiting for it.
     if (record?.rvn !== seen.rvn || record.phase !== "forming") return;

@@ -161,6 +161,7 @@ describe("EC2", () => {
     });
     await expect(refused.ec2.tagInstance(id, { mysql_role: "master" })).rejects.toMatchObject({
       reason: "permission-denied",
+      message: expect.stringMatching(/perform this operation\.$/),
       next: expect.stringContaining("Allow ec2:CreateTags"),
     });
   });
