@@ -87,7 +87,7 @@ describe("a node of a healthy cluster", () => {
       );
     const uuid = await value(lab, replica.name, "SELECT @@server_uuid");
     await lab.machine(replica.name).kill();
-    await put("not-the-password-that-the-accounts-have");
+    await put("not-the-password-of-the-account");
     await lab.machine(replica.name).start();
     expect(await waitForFailure(lab, replica.name, "credentials-refused")).not.toContain("not-the-password");
     await expectOutOfTheTargetGroups();

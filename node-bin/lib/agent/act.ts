@@ -94,9 +94,11 @@ const actOn = async (context: AgentContext): Promise<boolean> => {
     record: state.record,
     mysql: seen,
     dataFormation: state.dataFormation,
-    bootstrapRunning: state.bootstrap?.state === "running",
+    joined: state.bootstrap?.state === "joined",
     stoppedAtRvn: state.stoppedAtRvn,
   });
+  // Goals are places in this server's own log, of this time as primary.
+  if (decision.act !== "lead") state.replicas.clear();
   switch (decision.act) {
     case "nothing":
       return false;

@@ -30,9 +30,9 @@ export interface AgentContext {
   readonly primaryLease: Lease;
   readonly highestFence: HighestFence;
   readonly catalog: Catalog;
-  /** The connection of the decisions; it never waits for an acknowledgement, because nothing that commits goes through it. */
+  /** For the decisions; it never waits for an acknowledgement, because nothing that commits goes through it. */
   readonly mysql: MysqlServer;
-  /** The connection of what commits: it may wait for an acknowledgement without holding up the decisions. */
+  /** For what writes: it may have to wait without holding up the decisions. */
   readonly mysqlForWrites: MysqlServer;
   readonly agents: AgentClient;
   readonly ec2: Ec2;

@@ -1,9 +1,9 @@
 import type { NodeStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
-import { type AckerDecision, decideAckers, enoughHold, type PrimaryLog, type ReplicaView } from "../cluster/ackers.ts";
+import { type AckerDecision, decideAckers, enoughHold, type ReplicaView } from "../cluster/ackers.ts";
 import { allocatedServerIds } from "../coordination/server-ids.ts";
-import { monotonicMs } from "../host/wait.ts";
+import { monotonicMs, pause } from "../host/wait.ts";
 import * as gtid from "../mysql/gtid.ts";
 import type { AgentContext } from "./context.ts";
 import type { ReplicaMemory } from "./state.ts";
@@ -11,9 +11,11 @@ import type { ReplicaMemory } from "./state.ts";
 /** An acker that is silent or cut off for longer than this is taken off the list, milliseconds. */
 const patienceMs = 8000;
 
+/** How long the others may take to receive what was written before one was taken off the list, milliseconds. */
+const othersPatienceMs = 2000;
+
 interface Round {
   readonly record: TopologyRecord;
-  readonly log: PrimaryLog;
   readonly replicas: readonly ReplicaView[];
 }
 
@@ -29,8 +31,6 @@ const viewOf = (
   const receiving = replication?.receiver === "yes" && replication.source_uuid === serverUuid;
   if (status) memory.answeredAt = now;
   if (receiving) memory.receivedAt = now;
-  const settled = mysql?.incarnation !== undefined && memory.incarnation === mysql.incarnation;
-  memory.incarnation = mysql?.incarnation;
   return {
     instanceId,
     reachable: status !== undefined,
@@ -38,7 +38,7 @@ const viewOf = (
     silentMs: now - memory.answeredAt,
     notReceivingMs: now - memory.receivedAt,
     incarnation: mysql?.incarnation,
-    settled,
+    goal: memory.goal?.incarnation === mysql?.incarnation ? memory.goal?.log : undefined,
     receiving,
     applying: replication?.applier === "yes",
     receivedSet: replication?.received_gtid_set ?? "",
@@ -48,24 +48,31 @@ const viewOf = (
   };
 };
 
-/** Reads the primary's own log, then asks every replica. */
+/** Asks every replica. */
 const look = async (context: AgentContext, record: TopologyRecord): Promise<Round> => {
-  const { agents, mysql, state } = context;
-  const log = await mysql.logEnd();
-  const now = monotonicMs();
+  const { agents, state } = context;
   const replicas = await Promise.all(
     (state.peers ?? []).map(async (peer) => {
-      const memory = state.replicas.get(peer.instanceId) ?? {
-        incarnation: undefined,
-        answeredAt: now,
-        receivedAt: now,
-      };
+      const now = monotonicMs();
+      const memory = state.replicas.get(peer.instanceId) ?? { goal: undefined, answeredAt: now, receivedAt: now };
       state.replicas.set(peer.instanceId, memory);
       const status = await agents.status(peer.privateIp).catch(() => undefined);
       return viewOf(peer.instanceId, status, memory, record.server_uuid, monotonicMs());
     }),
   );
-  return { record, log, replicas };
+  return { record, replicas };
+};
+
+/** Reads the own log for the incarnations that were seen for the first time in this round; they are to reach it. */
+const setGoals = async (context: AgentContext, round: Round): Promise<void> => {
+  const { mysql, state } = context;
+  const fresh = round.replicas.filter((replica) => replica.incarnation !== undefined && replica.goal === undefined);
+  if (fresh.length === 0) return;
+  const log = await mysql.logEnd();
+  for (const { instanceId, incarnation } of fresh) {
+    const memory = state.replicas.get(instanceId);
+    if (memory && incarnation !== undefined) memory.goal = { incarnation, log };
+  }
 };
 
 const rewrite = async (
@@ -119,32 +126,33 @@ const unlist = async (
     }
   }
   // From here on it cannot acknowledge; what it acknowledged before must lie with enough of the others.
-  const fresh = await look(context, record);
-  if (!enoughHold(decision.ackers, record.wait_count, fresh.log, fresh.replicas, gtid)) {
-    log.info(`${decision.instanceId} stays listed until ${record.wait_count} of the others hold everything`);
-    return;
+  const end = await mysql.logEnd();
+  const until = monotonicMs() + othersPatienceMs;
+  let { replicas } = round;
+  while (!enoughHold(decision.ackers, record.wait_count, end, replicas, gtid)) {
+    if (monotonicMs() > until) {
+      log.info(`${decision.instanceId} stays listed until ${record.wait_count} of the others hold everything`);
+      return;
+    }
+    await pause(100, context.signal);
+    ({ replicas } = await look(context, record));
   }
-  if (
-    await rewrite(
-      context,
-      record,
-      { ackers: [...decision.ackers] },
-      `${decision.instanceId} is no longer an acker: ${decision.because}`,
-    )
-  ) {
-    log.warn(`${decision.instanceId} is no longer an acker: ${decision.because}`);
-  }
+  const why = `${decision.instanceId} is no longer an acker: ${decision.because}`;
+  if (await rewrite(context, record, { ackers: [...decision.ackers] }, why)) log.warn(why);
 };
 
 const perform = async (context: AgentContext, round: Round, decision: AckerDecision): Promise<void> => {
-  const { log, mysql } = context;
+  const { log, mysql, state } = context;
   const { record } = round;
   switch (decision.step) {
     case "none":
       return;
     case "semi-sync-on":
       log.info("switching semi-sync on: enough replicas hold everything");
-      return mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
+      await mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
+      // What was committed before did not wait for anybody, so the first ackers have to hold it too.
+      state.replicas.clear();
+      return;
     case "list":
       if (
         await rewrite(
@@ -211,7 +219,6 @@ export const leadOnce = async (context: AgentContext): Promise<boolean> => {
   const decision = decideAckers(
     {
       record,
-      log: round.log,
       sourceSemiSyncOn: state.mysql.semi_sync?.source_enabled === true,
       replicas: round.replicas,
       refused: await refusedInstances(context),
@@ -219,6 +226,7 @@ export const leadOnce = async (context: AgentContext): Promise<boolean> => {
     },
     gtid,
   );
+  await setGoals(context, round);
   await perform(context, round, decision);
   await beginServing(context);
   return decision.step === "semi-sync-on";

@@ -79,11 +79,34 @@ const keepLease = async (context: AgentContext): Promise<void> => {
   await lease.release(why);
 };
 
-/** The primary creates the replication accounts of instances that got a server id. These commits may wait for an acknowledgement. */
+const isOpenPrimary = ({ identity, state }: AgentContext): boolean =>
+  state.record?.instance_id === identity.instanceId &&
+  state.mysql.up &&
+  state.mysql.read_only === false &&
+  state.mysql.super_read_only === false;
+
+/**
+ * A replica that received a commit before it was listed never acknowledges it. When commits wait although enough ackers
+ * are connected, one more commit is made, whose acknowledgement is theirs too.
+ */
+const releaseHeldCommits = async (context: AgentContext): Promise<void> => {
+  const { log, mysqlForWrites, state } = context;
+  const semiSync = state.mysql.semi_sync;
+  const held =
+    isOpenPrimary(context) &&
+    (semiSync?.waiting ?? 0) > 0 &&
+    (semiSync?.clients ?? 0) >= (state.record?.wait_count ?? 1);
+  const before = state.commitsHeld;
+  state.commitsHeld = held;
+  if (!held || !before) return;
+  const released = await mysqlForWrites.releaseHeldCommits();
+  if (released) log.info("released commits that waited for an acknowledgement which would not have come");
+};
+
+/** The primary makes the replication accounts of instances that got a server id, on this server only. */
 const keepAccounts = async (context: AgentContext): Promise<void> => {
-  const { config, identity, mysqlForWrites, state, table } = context;
-  const open = state.mysql.up && state.mysql.read_only === false && state.mysql.super_read_only === false;
-  if (state.record?.instance_id !== identity.instanceId || !open) return;
+  const { config, mysqlForWrites, table } = context;
+  if (!isOpenPrimary(context)) return;
   const ids = await allocatedServerIds(table, config.cluster_id);
   const known = new Set(await mysqlForWrites.accountUsers());
   const missing = Object.values(ids).filter((serverId) => !known.has(accountNames.replication(serverId)));
@@ -144,6 +167,7 @@ export const runAgent = async (
     { name: "act", everyMs: actEveryMs, round: () => actOnce(context) },
     { name: "leaving", everyMs: 1000, round: () => watchLeaving(context) },
     { name: "accounts", everyMs: 1000, round: () => keepAccounts(context) },
+    { name: "held commits", everyMs: 500, round: () => releaseHeldCommits(context) },
     {
       name: "routing",
       everyMs: reconcileEveryMs,

@@ -1,12 +1,14 @@
 import type { MysqlStatus, NodeStatus } from "#contract/agent-api.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { BootstrapProgress } from "../bootstrap/progress.ts";
+import type { PrimaryLog } from "../cluster/ackers.ts";
 import { type ServingView, servesReads, servesWrites, type Verdict } from "../cluster/serving.ts";
 import type { Grant } from "../coordination/lease.ts";
 
 /** What is remembered of a replica between two rounds. */
 export interface ReplicaMemory {
-  incarnation: string | undefined;
+  /** The own log when this incarnation was seen first. */
+  goal: { readonly incarnation: string; readonly log: PrimaryLog } | undefined;
   answeredAt: number;
   receivedAt: number;
 }
@@ -34,6 +36,8 @@ export interface AgentState {
   peers: readonly Peer[] | undefined;
   /** The group is about to terminate this instance; `let-go` once it may. */
   leaving: "leaving" | "let-go" | undefined;
+  /** Commits waited in the last look although enough ackers were connected. */
+  commitsHeld: boolean;
   askedForBootstrapAt: number;
   /** What the primary remembers of each replica between two rounds. */
   readonly replicas: Map<string, ReplicaMemory>;
@@ -55,6 +59,7 @@ export const emptyState = (): AgentState => ({
   stoppedAtRvn: undefined,
   peers: undefined,
   leaving: undefined,
+  commitsHeld: false,
   askedForBootstrapAt: Number.NEGATIVE_INFINITY,
   replicas: new Map(),
   problems: new Map(),

@@ -47,11 +47,14 @@ export const demandRoom = async (folder: string, needed: number, what: string): 
   });
 };
 
+/** MySQL's number for a clone that its own estimate does not let begin. */
+const cloneLacksRoom = 3873;
+
 /** Whether an error or a program's message says that the disk is full. */
 export const saysDiskFull = (said: unknown): boolean => {
   if (said instanceof Failure) return said.reason === "disk-full";
   const { code, errno } = (said ?? {}) as { code?: unknown; errno?: unknown };
-  if (code === "ENOSPC" || code === "ER_DISK_FULL" || errno === 1021) return true;
+  if (code === "ENOSPC" || errno === 1021 || errno === cloneLacksRoom) return true;
   const text = said instanceof Error ? said.message : String(said);
   // "Wrote only" is GNU tar's word for a write that the disk took in part.
   return /No space left on device|Wrote only \d+ of \d+ bytes|errno: 28\b|OS errno 28\b|Disk is full|disk full|Disk quota exceeded/i.test(

@@ -106,7 +106,6 @@ export const openCopy = async (
   const child = spawn(mysqld, [`--defaults-file=${defaultsFile}`, ...options(copy, run, socket, osUser)], {
     stdio: ["ignore", "ignore", "pipe"],
   });
-  if (child.pid !== undefined) await writeFile(join(run, pidFile), `${child.pid}\n`);
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     if (said.length < 4000) said += text;
@@ -121,6 +120,7 @@ export const openCopy = async (
     },
   );
   try {
+    if (child.pid !== undefined) await writeFile(join(run, pidFile), `${child.pid}\n`);
     const connection = await connect(socket, () => exit !== undefined, signal);
     if (!connection) throw await notOpened(exit ?? "did not answer", said, run);
     const [row] = await connection.query("SELECT @@GLOBAL.gtid_executed AS gtid_set", [], { timeoutMs });

@@ -46,7 +46,7 @@ export const takeFullBackup = async (request: FullBackupRequest): Promise<Backup
     progress(`removed what was left of the unfinished backup ${time}`);
   }
   const startedAt = now();
-  const time = keyTime(startedAt);
+  const time = await freeTime(bucket, clusterId, startedAt);
   const version = await engine.version();
   const sent: BackupObject[] = [];
   let keyId: string | undefined;
@@ -114,6 +114,18 @@ export const takeFullBackup = async (request: FullBackupRequest): Promise<Backup
     throw failure;
   } finally {
     await copy?.discard();
+  }
+};
+
+/** The second in which the backup begins, or the next one whose place in the bucket is empty. */
+const freeTime = async (bucket: Bucket, clusterId: string, from: Date): Promise<string> => {
+  for (let seconds = 0; ; seconds += 1) {
+    const time = keyTime(new Date(from.getTime() + seconds * 1000));
+    const { done } = await bucket
+      .list(s3Keys.backup(clusterId, "full", time))
+      [Symbol.asyncIterator]()
+      .next();
+    if (done) return time;
   }
 };
 

@@ -159,6 +159,8 @@ export const joinAsReplica = async (
 /** Stops mysqld and moves the data directory away, so that the next decision sees none. */
 export const setAside = async (context: BootstrapContext, because: string): Promise<void> => {
   await context.step(`setting the data directory aside: ${because}`);
+  // Not by a shutdown alone: that would switch semi-sync off and tell clients whose commits wait that all is well.
+  await context.services.kill(units.mysql, "SIGKILL").catch(() => {});
   await context.services.stop(units.mysql);
   const name = await context.data.setAside(context.now());
   context.log.warn(`the data directory was moved to ${name}, because ${because}`);

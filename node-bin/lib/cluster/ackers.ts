@@ -8,13 +8,26 @@ export interface GtidSets {
   union(a: string, b: string): string;
 }
 
-/** A replica as the primary sees it, asked after the primary's own executed set was read. */
+/**
+ * What is in the primary's log at one moment. The executed set does not have the commits that still wait for an
+ * acknowledgement, one of which may be on its way; the end of the binlog has.
+ */
+export interface PrimaryLog {
+  readonly executedSet: string;
+  readonly end: BinlogPosition;
+}
+
+/** A replica as the primary sees it. */
 export interface ReplicaView {
   readonly instanceId: string;
   /** Whether its agent answered. */
   readonly reachable: boolean;
-  /** It had the same incarnation when it was asked before the primary's own position was read. */
-  readonly settled: boolean;
+  /**
+   * The primary's log as it was when this incarnation was seen for the first time with semi-sync as it is now. All that an
+   * earlier incarnation may have acknowledged is in it, so that a replica which holds it may be listed, however much is
+   * written meanwhile.
+   */
+  readonly goal: PrimaryLog | undefined;
   /** For how long its agent has not answered, milliseconds; 0 when it did. */
   readonly silentMs: number;
   /** Whether the instance still exists in the group. */
@@ -32,19 +45,9 @@ export interface ReplicaView {
   readonly acknowledging: boolean;
 }
 
-/**
- * What is in the primary's log, read before the replicas were asked. The executed set does not have the commits that still
- * wait for an acknowledgement, one of which may be on its way; the end of the binlog has.
- */
-export interface PrimaryLog {
-  readonly executedSet: string;
-  readonly end: BinlogPosition;
-}
-
 /** What the primary knows when it decides about its ackers. */
 export interface AckerView {
   readonly record: TopologyRecord;
-  readonly log: PrimaryLog;
   readonly sourceSemiSyncOn: boolean;
   readonly replicas: readonly ReplicaView[];
   /** Replicas whose accounts this primary has locked. */
@@ -115,11 +118,11 @@ export const decideAckers = (view: AckerView, gtid: GtidSets): AckerDecision => 
       r.exists &&
       r.receiving &&
       r.applying &&
-      r.settled &&
       r.incarnation !== undefined &&
       !view.refused.includes(r.instanceId) &&
       !isListed(r) &&
-      holds(gtid, r, view.log, firstAckers),
+      r.goal !== undefined &&
+      holds(gtid, r, r.goal, firstAckers),
   );
   if (!view.sourceSemiSyncOn) {
     const listed = replicas.filter(isListed).length;

@@ -9,8 +9,8 @@ export interface AgentView {
   readonly mysql: MysqlStatus;
   /** Formation of the data directory, from its marker. */
   readonly dataFormation: number | undefined;
-  /** A bootstrap is working on this node. */
-  readonly bootstrapRunning: boolean;
+  /** The bootstrap has come to its end here: until then replication is its business, and so is what it refuses. */
+  readonly joined: boolean;
   /** Version of the record under which this replica was told not to acknowledge. */
   readonly stoppedAtRvn: string | undefined;
 }
@@ -46,7 +46,7 @@ const asReplica = (view: AgentView, record: TopologyRecord): AgentDecision => {
   if (mysql.super_read_only === false) {
     return { act: "demote", because: `${record.instance_id} is the primary since fence ${record.fence}` };
   }
-  if (view.bootstrapRunning) return nothing;
+  if (!view.joined) return nothing;
   if (view.dataFormation !== record.formation) {
     return { act: "bootstrap-again", because: `the cluster was formed anew as ${record.formation}` };
   }

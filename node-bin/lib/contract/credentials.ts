@@ -14,8 +14,8 @@ const Password = v.pipe(
 export const Credentials = v.object({
   /** `root`@`127.0.0.1`, for people on the node when the socket does not help. */
   root: Password,
-  /** Shared by the replication accounts of all nodes, `repl_{server_id}`. */
-  replication: Password,
+  /** Shared by the replication accounts of all nodes, `repl_{server_id}`. MySQL takes at most 32 characters from a replica. */
+  replication: v.pipe(Password, v.maxLength(32)),
   backup: Password,
   monitor: Password,
   orchestrator: Password,

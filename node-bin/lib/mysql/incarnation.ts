@@ -44,6 +44,12 @@ export const makeIncarnation = (stateDir: string, proc = "/proc"): IncarnationSo
   const path = join(stateDir, incarnationFile);
   // Random values instead of a count: two processes may change it at once, and no value ever comes again.
   const renew = (): Promise<void> => writeDurably(path, `${randomUUID().slice(0, 8)}\n`, 0o644);
+  let boot: Promise<string> | undefined;
+  const bootId = (): Promise<string> => {
+    // It cannot change while this process lives.
+    boot ??= readFile(join(proc, "sys/kernel/random/boot_id"), "utf8").then((text) => text.trim());
+    return boot;
+  };
   return {
     current: async (pidFile) => {
       const pid = Number((await readIfThere(pidFile))?.trim() || Number.NaN);
@@ -51,9 +57,8 @@ export const makeIncarnation = (stateDir: string, proc = "/proc"): IncarnationSo
       const stat = await readFile(join(proc, String(pid), "stat"), "utf8").catch(() => undefined);
       const startTicks = stat === undefined ? undefined : startTicksOf(stat);
       if (startTicks === undefined) return undefined;
-      const bootId = (await readFile(join(proc, "sys/kernel/random/boot_id"), "utf8")).trim();
       const relayLog = (await readIfThere(path))?.trim() || "0";
-      return formatIncarnation({ bootId, pid, startTicks, relayLog });
+      return formatIncarnation({ bootId: await bootId(), pid, startTicks, relayLog });
     },
     discarding: async (work) => {
       await renew();

@@ -22,7 +22,7 @@ const replica = (instanceId: string, change: Partial<ReplicaView> = {}): Replica
   instanceId,
   reachable: true,
   exists: true,
-  settled: true,
+  goal: log,
   silentMs: 0,
   notReceivingMs: 0,
   incarnation: "inc-1",
@@ -37,7 +37,6 @@ const replica = (instanceId: string, change: Partial<ReplicaView> = {}): Replica
 const listed = (...ids: string[]) => ids.map((instance_id) => ({ instance_id, incarnation: "inc-1" }));
 const view = (change: Partial<AckerView>): AckerView => ({
   record: record({ ackers: listed(n2, n3) }),
-  log,
   sourceSemiSyncOn: true,
   replicas: [replica(n2, { acknowledging: true }), replica(n3, { acknowledging: true })],
   refused: [],
@@ -110,8 +109,8 @@ const situations: [string, Partial<AckerView>, string][] = [
     `list ${n2} inc-2`,
   ],
   [
-    "a listed acker restarted a moment ago: its incarnation must be seen before the log is read",
-    { replicas: [replica(n2, { incarnation: "inc-2", settled: false }), replica(n3)] },
+    "a listed acker restarted a moment ago: the log is read after its incarnation was seen, and was not read yet",
+    { replicas: [replica(n2, { incarnation: "inc-2", goal: undefined }), replica(n3)] },
     "none",
   ],
   [

@@ -46,7 +46,7 @@ const view = (change: Partial<AgentView>): AgentView => ({
   record: record(),
   mysql: replica(),
   dataFormation: 3,
-  bootstrapRunning: false,
+  joined: true,
   stoppedAtRvn: undefined,
   ...change,
 });
@@ -61,11 +61,7 @@ const situations: [string, Partial<AgentView>, string | object][] = [
     "demote",
   ],
   ["only super_read_only was switched off", { mysql: replica({ super_read_only: false }) }, "demote"],
-  [
-    "writable while a bootstrap runs: it is demoted all the same",
-    { bootstrapRunning: true, mysql: primary() },
-    "demote",
-  ],
+  ["writable before it has joined: it is demoted all the same", { joined: false, mysql: primary() }, "demote"],
   ["listed in this incarnation", { record: meListed }, { act: "acknowledge", on: true }],
   ["listed in another incarnation", { record: meListed, mysql: replica({ incarnation: "inc-2" }) }, "nothing"],
   [
@@ -115,7 +111,12 @@ const situations: [string, Partial<AgentView>, string | object][] = [
   ],
   ["it does not replicate at all", { mysql: primary({ read_only: true, super_read_only: true }) }, "bootstrap-again"],
   ["its data are of an abandoned formation", { dataFormation: 2 }, "bootstrap-again"],
-  ["the bootstrap is at work", { bootstrapRunning: true, dataFormation: 2 }, "nothing"],
+  [
+    "the bootstrap refused this node, for errant transactions perhaps: replication is not started behind its back",
+    { joined: false, mysql: replica({ replication: replication({ receiver: "no", applier: "no" }) }) },
+    "nothing",
+  ],
+  ["the bootstrap is at work", { joined: false, dataFormation: 2 }, "nothing"],
   ["the recorded primary is open", { me: n1, mysql: primary() }, "lead"],
   [
     "the recorded primary came up read-only",
