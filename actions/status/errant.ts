@@ -1,4 +1,4 @@
-import { gtidsOfOthers, subtractGtids } from "#actions/lib/gtid.ts";
+import { ofOthers as gtidsOfOthers, subtract as subtractGtids } from "#contract/gtid.ts";
 import type { NodeReading } from "./snapshot.ts";
 
 /** Transactions that a replica has and the primary seems not to have. */

@@ -1,7 +1,7 @@
 import { forPeople } from "#actions/lib/duration.ts";
-import { countGtids } from "#actions/lib/gtid.ts";
 import { markdownCode, markdownTable, markdownText, shortened } from "#actions/lib/text.ts";
 import type { ClusterStatus, StatusNode } from "#contract/cluster-status.ts";
+import { count as countGtids } from "#contract/gtid.ts";
 import { ports } from "#contract/ports.ts";
 
 const light: Record<ClusterStatus["verdict"], string> = {

@@ -1,6 +1,6 @@
-import { countGtids } from "#actions/lib/gtid.ts";
 import { shortened } from "#actions/lib/text.ts";
 import type { NodeStatus } from "#contract/agent-api.ts";
+import { count as countGtids } from "#contract/gtid.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import { errantOf } from "../errant.ts";
 import { answering, critical, type Finder, finding, isJoining, isLeaving, list, primaryOf, warning } from "./view.ts";

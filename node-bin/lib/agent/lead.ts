@@ -4,7 +4,7 @@ import type { TopologyRecord } from "#contract/topology.ts";
 import { type AckerDecision, decideAckers, enoughHold, type ReplicaView } from "../cluster/ackers.ts";
 import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
-import * as gtid from "../mysql/gtid.ts";
+import * as gtid from "#contract/gtid.ts";
 import type { AgentContext } from "./context.ts";
 import type { ReplicaMemory } from "./state.ts";
 

@@ -19,8 +19,9 @@ export interface ServerProgram {
 }
 
 const timeoutMs = 60_000;
-/** Written by us: mysqld writes its own only when recovery is over. */
+/** Process id and folder of the socket, written by us: mysqld writes its own file only when recovery is over. */
 const pidFile = "started.pid";
+const socketPrefix = join(tmpdir(), "percona-copy-");
 const binlog = "binlog";
 
 /**
@@ -100,7 +101,7 @@ export const openCopy = async (
   await mkdir(run, { mode: 0o700 });
   await giveTo(run, owner);
   // Not in `run`: the path of a socket has at most 107 bytes.
-  const socketFolder = await mkdtemp(join(tmpdir(), "percona-copy-"));
+  const socketFolder = await mkdtemp(socketPrefix);
   await giveTo(socketFolder, owner);
   const socket = join(socketFolder, "s");
   const child = spawn(mysqld, [`--defaults-file=${defaultsFile}`, ...options(copy, run, socket, osUser)], {
@@ -120,7 +121,7 @@ export const openCopy = async (
     },
   );
   try {
-    if (child.pid !== undefined) await writeFile(join(run, pidFile), `${child.pid}\n`);
+    if (child.pid !== undefined) await writeFile(join(run, pidFile), `${child.pid}\n${socketFolder}\n`);
     const connection = await connect(socket, () => exit !== undefined, signal);
     if (!connection) throw await notOpened(exit ?? "did not answer", said, run);
     const [row] = await connection.query("SELECT @@GLOBAL.gtid_executed AS gtid_set", [], { timeoutMs });
@@ -142,15 +143,16 @@ export const openCopy = async (
 /** Ends a server that a killed run left on its copy, so that the copy can be removed. */
 export const endLeftServer = async (copy: string, run: string): Promise<void> => {
   const text = await readFile(join(run, pidFile), "utf8").catch(() => "");
-  const pid = Number.parseInt(text, 10);
+  const [first = "", socketFolder = ""] = text.split("\n");
+  const pid = Number.parseInt(first, 10);
   const isOurs = async (): Promise<boolean> => {
     if (!(pid > 1)) return false;
     const argv = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
     return argv.split("\0").includes(`--datadir=${copy}`);
   };
-  if (!(await isOurs())) return;
-  process.kill(pid, "SIGKILL");
+  if (await isOurs()) process.kill(pid, "SIGKILL");
   while (await isOurs()) await pause(50);
+  if (socketFolder.startsWith(socketPrefix)) await rm(socketFolder, { recursive: true, force: true });
 };
 
 const connect = async (

@@ -6,7 +6,7 @@ import { ports } from "#contract/ports.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { Marker } from "../cluster/data-directory.ts";
 import { monotonicMs, waitFor } from "../host/wait.ts";
-import * as gtid from "../mysql/gtid.ts";
+import * as gtid from "#contract/gtid.ts";
 import type { MysqlObservation } from "../mysql/server.ts";
 import type { BootstrapContext } from "./context.ts";
 import { startMysql } from "./form.ts";

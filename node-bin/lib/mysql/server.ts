@@ -6,7 +6,7 @@ import { accountStatements, isComplete, readAccounts } from "./account-statement
 import type { Account } from "./accounts.ts";
 import { binlogEnd } from "./binlog-end.ts";
 import { type MysqlConnection, MysqlError } from "./connection.ts";
-import { contains, isEmpty, normalise, subtract } from "./gtid.ts";
+import { contains, isEmpty, normalise, subtract } from "#contract/gtid.ts";
 import type { IncarnationSource } from "./incarnation.ts";
 import {
   type MysqlObservation,

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isEmpty } from "#node/lib/mysql/gtid.ts";
+import { isEmpty } from "#contract/gtid.ts";
 import { initialiseDataDirectory, withPrivateServer } from "#node/lib/mysql/initialise.ts";
 import { accountsOf, credentials, network } from "./cluster-of-servers.ts";
 import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";

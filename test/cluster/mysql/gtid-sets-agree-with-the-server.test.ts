@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { MysqlConnection } from "#node/lib/mysql/connection.ts";
-import { contains, normalise, parse, subtract, union } from "#node/lib/mysql/gtid.ts";
-import { gtidTexts } from "../../unit/node-bin/lib/mysql/gtid-samples.ts";
+import { contains, normalise, parse, subtract, union } from "#contract/gtid.ts";
+import { gtidTexts } from "../../unit/node-bin/lib/contract/gtid-samples.ts";
 import { makeTestServers, type TestServers } from "./server-fixture.ts";
 
 let servers: TestServers;

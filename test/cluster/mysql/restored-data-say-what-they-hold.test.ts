@@ -3,7 +3,7 @@ import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { waitFor } from "#node/lib/host/wait.ts";
-import { contains, isEmpty, subtract } from "#node/lib/mysql/gtid.ts";
+import { contains, isEmpty, subtract } from "#contract/gtid.ts";
 import { becomePrimary, replicate } from "./cluster-of-servers.ts";
 import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";
 

@@ -151,7 +151,7 @@ describe("a node's answer", () => {
     ["of another form", { ok: true, json: { schema: 2 } }, /its answer is not a status: schema/],
     ["of another node", { ok: true, json: nodeStatus(B) }, /answered as i-0000000000000000b of cluster orders/],
     ["of another cluster", { ok: true, json: { ...nodeStatus(A), cluster_id: "carts" } }, /of cluster carts/],
-    ["with a GTID set that is none", answer(A, "rubbish"), /Not a GTID set/],
+    ["with a GTID set that is none", answer(A, "rubbish"), /is not a GTID set/],
   ])("%s does not count", (_, given, why) => {
     const reading = readingOf("orders", A, given, 0, 1);
     expect(reading.answered ? "" : reading.why).toMatch(why);

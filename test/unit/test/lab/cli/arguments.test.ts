@@ -5,7 +5,7 @@ const parse = (text: string) => parseCommandLine(text === "" ? [] : text.split("
 
 describe("a command line of the lab", () => {
   it("without a command is the lab in the foreground", () => {
-    expect(parse("")).toMatchObject({ command: "", nodes: 3, keep: false, json: false });
+    expect(parse("")).toMatchObject({ command: "", keep: false, json: false });
     expect(parse("--nodes 5 --lab 7 --keep")).toMatchObject({ command: "", nodes: 5, lab: 7, keep: true });
   });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { contains, count, isEmpty, isSame, normalise, parse, subtract, union } from "#node/lib/mysql/gtid.ts";
+import { contains, count, isEmpty, isSame, normalise, ofOthers, parse, subtract, union } from "#contract/gtid.ts";
 import { gtidTexts } from "./gtid-samples.ts";
 
 const U = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -116,4 +116,37 @@ describe("a GTID set", () => {
     expect(count(subtract(every(2, 1), every(4, 1)))).toBe(10_000n);
     expect(performance.now() - began).toBeLessThan(2000);
   });
+});
+
+const [a, b] = ["aaaaaaaa-0000-0000-0000-000000000001", "bbbbbbbb-0000-0000-0000-000000000002"];
+
+describe("what is left of a set", () => {
+  it.each([
+    ["nothing from nothing", "", "", ""],
+    ["all of it", `${a}:1-100`, `${a}:1-100`, ""],
+    ["a newer end", `${a}:1-100`, `${a}:1-90`, `${a}:91-100`],
+    ["a hole", `${a}:1-100`, `${a}:1-49:51-100`, `${a}:50`],
+    ["another source", `${a}:1-100,${b}:1`, `${a}:1-200`, `${b}:1`],
+    [
+      "line breaks, spaces and capitals as MySQL prints them",
+      `${a.toUpperCase()}:1-5:7,\n ${b}:1-2`,
+      `${a}:1-7`,
+      `${b}:1-2`,
+    ],
+    ["tags, which are sources of their own", `${a}:1-5:web:1-3`, `${a}:1-5`, `${a}:web:1-3`],
+    ["the same tag", `${a}:1-5:web:1-3:7`, `${a}:1-5:web:1-2`, `${a}:web:3:7`],
+    ["an interval that begins before and ends after", `${a}:5-10`, `${a}:1-20`, ""],
+    [
+      "the largest number that MySQL has",
+      `${a}:1-9223372036854775806`,
+      `${a}:1-9223372036854775805`,
+      `${a}:9223372036854775806`,
+    ],
+  ])("takes away %s", (_, set, taken, left) => {
+    expect(subtract(set, taken)).toBe(left);
+  });
+});
+
+it("leaves out what one server began, with and without tags", () => {
+  expect(ofOthers(`${a}:1-5:web:1,${b}:1-2`, a.toUpperCase())).toBe(`${b}:1-2`);
 });

@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure } from "./failure-reasons.ts";
 
 /** First and last transaction number of a run, both included. MySQL's numbers go up to 2^63 - 2, so they are not JavaScript numbers. */
 export type GtidInterval = readonly [first: bigint, last: bigint];
@@ -149,3 +149,9 @@ export const contains = (set: string, part: string): boolean => subtractSets(par
 
 /** Whether both have the same transactions, however they are written. */
 export const isSame = (a: string, b: string): boolean => normalise(a) === normalise(b);
+
+/** The part of a set that other servers than `serverUuid` began, with and without tags. */
+export const ofOthers = (set: string, serverUuid: string): string => {
+  const own = serverUuid.toLowerCase();
+  return format(new Map([...parse(set)].filter(([source]) => source.split(":")[0] !== own)));
+};
