@@ -51,6 +51,7 @@ runMain(log, async (signal) => {
     log.info(what);
     await writeProgress(progress, { state: "running", step: what });
   };
+  const joined = (): Promise<void> => writeProgress(progress, { state: "joined", step: lastStep });
   try {
     await step(lastStep);
     const node = await wireNode(config, log);
@@ -75,12 +76,13 @@ runMain(log, async (signal) => {
         primaryWatch: watchPrimary(node.primaryLease, monotonicMs),
         engine: node.backupEngine(mysql),
         step,
+        joined,
         now: () => new Date(),
         signal,
       },
       serverId,
     );
-    await writeProgress(progress, { state: "joined", step: lastStep });
+    await joined();
     await hook.complete();
     log.info("done");
   } catch (error) {

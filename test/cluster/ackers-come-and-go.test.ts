@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ofOthers, subtract } from "#contract/gtid.ts";
 import type { Lab } from "#lab/lab.ts";
 import { connect } from "#lab/sql.ts";
 import { printJournalsOnFailure, roles, startTestLab, value } from "./lab-fixture.ts";
@@ -105,6 +106,42 @@ describe("when no acker is left", () => {
     await delay(10_000);
     expect(ended).toBe(false);
     expect((await listed()).length).toBeGreaterThanOrEqual((await roles(lab)).record.wait_count);
+    await Promise.all(replicas.map((replica) => lab.machine(replica.name).start()));
+    await commit;
+    connection.destroy();
+    await lab.waitHealthy();
+  });
+
+  it("a commit that both replicas received before they lost power is not taken for theirs: they join, and it ends", async () => {
+    const { primary, replicas } = await roles(lab);
+    const connection = await connect(await lab.login("write"));
+    // They receive, and their acknowledgements do not come through: their agents stand still, so nobody lists them anew.
+    for (const replica of replicas) {
+      await lab.machine(replica.name).killProcess("agent", "SIGSTOP");
+      await lab.sql(replica.name, "STOP REPLICA IO_THREAD");
+      await lab.sql(replica.name, "SET GLOBAL rpl_semi_sync_replica_enabled = OFF");
+      await lab.sql(replica.name, "START REPLICA IO_THREAD");
+    }
+    let ended = false;
+    const commit = connection.query("INSERT INTO app.written (note) VALUES ('received, waits')").then(() => {
+      ended = true;
+    });
+    const uuid = await value(lab, primary.name, "SELECT @@server_uuid");
+    await lab.waitUntil(
+      "both replicas have executed what the primary has not",
+      async () => {
+        const theirs = await Promise.all(replicas.map((r) => value(lab, r.name, "SELECT @@global.gtid_executed")));
+        const own = await value(lab, primary.name, "SELECT @@global.gtid_executed");
+        return (
+          theirs.every((set) => ofOthers(subtract(set, own), uuid) === "" && subtract(set, own) !== "") || {
+            seen: { theirs, own },
+          }
+        );
+      },
+      30_000,
+    );
+    expect(ended).toBe(false);
+    await Promise.all(replicas.map((replica) => lab.machine(replica.name).kill()));
     await Promise.all(replicas.map((replica) => lab.machine(replica.name).start()));
     await commit;
     connection.destroy();

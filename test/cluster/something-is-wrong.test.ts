@@ -185,7 +185,15 @@ describe("a node of a healthy cluster", () => {
         await lab.waitHealthy();
       } finally {
         await lab.machine(replica.name).kill();
-        await run("umount", [disk]);
+        await lab.waitUntil(
+          "the small file system is free",
+          () =>
+            run("umount", [disk]).then(
+              () => true as const,
+              (error: unknown) => String(error),
+            ),
+          30_000,
+        );
       }
       await lab.machine(replica.name).start();
       await lab.waitHealthy();

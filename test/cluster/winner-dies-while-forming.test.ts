@@ -161,6 +161,36 @@ describe("the winner of the election loses its power", () => {
   });
 });
 
+describe("the winner of the election loses its power when the others have joined", () => {
+  it("one of them takes over with the data that it has", async () => {
+    lab = await startTestLab();
+    const winner = await untilFormed(lab);
+    // It cannot record anything more: no acker, and not that it serves.
+    lab.faults.add({
+      match: { principal: winner.instanceId, service: "dynamodb", operation: "PutItem" },
+      effect: { kind: "throttle" },
+    });
+    const before = await lab.topology();
+    for (const node of (await lab.nodes()).filter((each) => each.instanceId !== winner.instanceId)) {
+      await lab.waitUntil(`${node.name} has caught up`, () => says(lab as Lab, node.name, "caught up with"), 60_000);
+    }
+    await lab.machine(winner.name).kill();
+    lab.faults.clear();
+    await lab.waitUntil(
+      "another node serves",
+      async () => {
+        const record = await lab?.topology();
+        return (record?.phase === "serving" && record.instance_id !== winner.instanceId) || { seen: record };
+      },
+      90_000,
+    );
+    expect((await lab.topology())?.formation).toBe(before?.formation);
+    await expectAnotherPrimary(lab, winner);
+    await lab.machine(winner.name).start();
+    await expectReplicaInTheEnd(lab, winner);
+  });
+});
+
 describe("a stopped winner", () => {
   it("goes on after another has formed the cluster: it is never writable beside it, and becomes a replica", async () => {
     lab = await startTestLab();

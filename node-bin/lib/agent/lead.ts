@@ -1,10 +1,10 @@
 import type { NodeStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
+import * as gtid from "#contract/gtid.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import { type AckerDecision, decideAckers, enoughHold, type ReplicaView } from "../cluster/ackers.ts";
 import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
-import * as gtid from "#contract/gtid.ts";
 import type { AgentContext } from "./context.ts";
 import type { ReplicaMemory } from "./state.ts";
 

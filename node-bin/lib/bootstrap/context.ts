@@ -41,6 +41,8 @@ export interface BootstrapContext {
   readonly credentials: () => Promise<Credentials>;
   /** Tells the agent and the log what is being done. */
   readonly step: (what: string) => Promise<void>;
+  /** Tells the agent that replication is its business from now on. */
+  readonly joined: () => Promise<void>;
   /** Wall clock, for names and people only. */
   readonly now: () => Date;
   readonly uuid: () => string;

@@ -1,12 +1,12 @@
 import type { NodeStatus, ReplicationStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import { Failure } from "#contract/failure-reasons.ts";
+import * as gtid from "#contract/gtid.ts";
 import { units } from "#contract/names.ts";
 import { ports } from "#contract/ports.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { Marker } from "../cluster/data-directory.ts";
 import { monotonicMs, waitFor } from "../host/wait.ts";
-import * as gtid from "#contract/gtid.ts";
 import type { MysqlObservation } from "../mysql/server.ts";
 import type { BootstrapContext } from "./context.ts";
 import { startMysql } from "./form.ts";
@@ -21,17 +21,31 @@ const accountPatienceMs = 20_000;
 /** What a join came to: joined, or data that cannot join and have to be replaced. */
 export type JoinOutcome = { readonly joined: true } | { readonly joined: false; readonly replace: string };
 
+/**
+ * The record, while it names this primary. Errors: `superseded` when it names another, or when this one stopped renewing its
+ * lease while it formed the cluster: then one of those who wait for it has to take over.
+ */
+const stillPrimary = async (context: BootstrapContext, record: TopologyRecord): Promise<TopologyRecord> => {
+  const now = await context.topology.read();
+  if (now?.instance_id !== record.instance_id) {
+    throw new Failure("superseded", {
+      message: `The primary changed to ${now?.instance_id ?? "nobody"} while this node was joining.`,
+    });
+  }
+  if (now.phase === "forming" && (await context.primaryWatch.look(now)) === "stale") {
+    throw new Failure("superseded", {
+      message: `${now.instance_id} stopped renewing its lease while it formed the cluster.`,
+    });
+  }
+  return now;
+};
+
 const primaryStatus = async (context: BootstrapContext, record: TopologyRecord): Promise<NodeStatus> => {
   let last = "no answer";
   return waitFor(
     `the primary ${record.instance_id} to say what it has executed`,
     async () => {
-      const now = await context.topology.read();
-      if (now?.instance_id !== record.instance_id) {
-        throw new Failure("superseded", {
-          message: `The primary changed to ${now?.instance_id ?? "nobody"} while this node was joining.`,
-        });
-      }
+      await stillPrimary(context, record);
       const status = await context.agents.status(record.private_ip).catch((error: unknown) => {
         last = error instanceof Error ? error.message : String(error);
         return undefined;
@@ -88,18 +102,21 @@ export const joinAsReplica = async (
   const started = await startMysql(context);
   if (!started.super_read_only) await mysql.setSuperReadOnly();
   let observed = await claimBackupSet(context, started, marker);
-  if (observed.replication && observed.replication.source_host !== record.private_ip) {
+  // One that is only trying to connect is set up anew: what it was told may be what is wrong.
+  const replicatesAlready =
+    observed.replication?.source_host === record.private_ip && observed.replication.receiver === "yes";
+  if (observed.replication && !replicatesAlready) {
     await mysql.stopReplication();
     observed = await mysql.observe();
   }
 
   await context.step("comparing with the primary");
-  // This node's own set does not move while it does not replicate from this primary; the primary's is read after it.
+  // What this very primary began is in its log, also when it still waits there for an acknowledgement and is not executed yet.
   const primary = await primaryStatus(context, record);
   const theirs = primary.mysql.gtid_executed ?? "";
-  const replicatesAlready =
-    observed.replication?.source_host === record.private_ip && observed.replication.receiver !== "no";
-  const errant = replicatesAlready ? "" : gtid.subtract(observed.gtid_executed, theirs);
+  const errant = replicatesAlready
+    ? ""
+    : gtid.ofOthers(gtid.subtract(observed.gtid_executed, theirs), record.server_uuid);
   if (!gtid.isEmpty(errant)) {
     if (record.phase === "forming")
       return { joined: false, replace: `it has ${errant}, which the primary of this forming cluster does not have` };
@@ -135,6 +152,7 @@ export const joinAsReplica = async (
   return waitFor(
     "this node to catch up with the primary",
     async (): Promise<JoinOutcome | undefined> => {
+      await stillPrimary(context, record);
       const now = await mysql.observe();
       const replication = now.replication;
       if (!replication)
@@ -153,6 +171,16 @@ export const joinAsReplica = async (
       return { joined: true };
     },
     { everyMs: 250, deadlineMs: 24 * 3_600_000, lastSeen: () => last, signal: context.signal },
+  );
+};
+
+/** Waits until the cluster serves, so that somebody is there to take over if its first primary dies before that. */
+export const waitUntilServing = async (context: BootstrapContext, record: TopologyRecord): Promise<void> => {
+  await context.joined();
+  await waitFor(
+    "the cluster to serve",
+    async () => ((await stillPrimary(context, record)).phase === "serving" ? true : undefined),
+    { everyMs: 500, deadlineMs: Number.POSITIVE_INFINITY, signal: context.signal },
   );
 };
 

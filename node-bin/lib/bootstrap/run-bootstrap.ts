@@ -6,7 +6,7 @@ import { adoptData, restoreData } from "./build-data.ts";
 import type { BootstrapContext } from "./context.ts";
 import { formCluster, takeOverFormation } from "./form.ts";
 import { gatherView } from "./gather.ts";
-import { joinAsReplica, setAside } from "./join.ts";
+import { joinAsReplica, setAside, waitUntilServing } from "./join.ts";
 import { leadCluster } from "./lead.ts";
 
 /** How long to pause between looks while another node has to act first, milliseconds. */
@@ -60,7 +60,10 @@ const advance = async (
     case "join": {
       if (!view.record || view.data.kind !== "ours") return false;
       const outcome = await joinAsReplica(context, view.record, view.data.marker, serverId);
-      if (outcome.joined) return true;
+      if (outcome.joined) {
+        await waitUntilServing(context, view.record);
+        return true;
+      }
       await replaceData(context, view, outcome.replace);
       return false;
     }

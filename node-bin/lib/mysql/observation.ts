@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { BinlogPosition, MysqlStatus, ReplicationStatus } from "#contract/agent-api.ts";
+import { normalise } from "#contract/gtid.ts";
 import { binlogEnd } from "./binlog-end.ts";
 import type { Row } from "./connection.ts";
-import { normalise } from "#contract/gtid.ts";
 import type { Query } from "./sessions.ts";
 import { type Dialect, dialect, parseVersion } from "./version.ts";
 

@@ -1,12 +1,12 @@
 import type { BinlogPosition, ReplicationStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import { Failure } from "#contract/failure-reasons.ts";
+import { contains, isEmpty, normalise, subtract } from "#contract/gtid.ts";
 import { waitFor } from "../host/wait.ts";
 import { accountStatements, isComplete, readAccounts } from "./account-statements.ts";
 import type { Account } from "./accounts.ts";
 import { binlogEnd } from "./binlog-end.ts";
 import { type MysqlConnection, MysqlError } from "./connection.ts";
-import { contains, isEmpty, normalise, subtract } from "#contract/gtid.ts";
 import type { IncarnationSource } from "./incarnation.ts";
 import {
   type MysqlObservation,
