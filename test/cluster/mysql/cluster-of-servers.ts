@@ -1,8 +1,8 @@
 import type { Credentials } from "#contract/credentials.ts";
 import { accountNames } from "#contract/credentials.ts";
+import { contains, union } from "#contract/gtid.ts";
 import { waitFor } from "#node/lib/host/wait.ts";
 import { clusterAccounts } from "#node/lib/mysql/accounts.ts";
-import { contains, union } from "#contract/gtid.ts";
 import type { MysqlObservation, ReplicationSource } from "#node/lib/mysql/server.ts";
 import type { TestServer } from "./server-fixture.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { MysqlConnection } from "#node/lib/mysql/connection.ts";
 import { contains, normalise, parse, subtract, union } from "#contract/gtid.ts";
+import type { MysqlConnection } from "#node/lib/mysql/connection.ts";
 import { gtidTexts } from "../../unit/node-bin/lib/contract/gtid-samples.ts";
 import { makeTestServers, type TestServers } from "./server-fixture.ts";
 

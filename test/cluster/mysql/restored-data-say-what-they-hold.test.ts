@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { waitFor } from "#node/lib/host/wait.ts";
 import { contains, isEmpty, subtract } from "#contract/gtid.ts";
+import { waitFor } from "#node/lib/host/wait.ts";
 import { becomePrimary, replicate } from "./cluster-of-servers.ts";
 import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";
 
