@@ -1,3 +1,4 @@
+import { estimateLag } from "../cluster/lag.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import type { SeenMysql } from "./state.ts";
@@ -14,4 +15,9 @@ export const observeMysql = async (context: AgentContext): Promise<void> => {
   if (began < state.mysqlAt) return;
   state.mysql = seen;
   state.mysqlAt = began;
+  if (seen.replication) {
+    const { replication, known } = estimateLag(seen.replication, state.knownLag, began);
+    state.mysql = { ...seen, replication };
+    state.knownLag = known;
+  }
 };

@@ -2,6 +2,7 @@ import type { MysqlStatus, NodeStatus } from "#contract/agent-api.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { BootstrapProgress } from "../bootstrap/progress.ts";
 import type { PrimaryLog } from "../cluster/ackers.ts";
+import type { KnownLag } from "../cluster/lag.ts";
 import { type ServingView, servesReads, servesWrites, type Verdict } from "../cluster/serving.ts";
 import type { Grant } from "../coordination/lease.ts";
 
@@ -28,6 +29,7 @@ export interface AgentState {
   recordAt: number;
   mysql: SeenMysql;
   mysqlAt: number;
+  knownLag: KnownLag | undefined;
   lease: Grant | undefined;
   bootstrap: BootstrapProgress | undefined;
   dataFormation: number | undefined;
@@ -53,6 +55,7 @@ export const emptyState = (): AgentState => ({
   recordAt: Number.NEGATIVE_INFINITY,
   mysql: { up: false, error: "not looked at yet" },
   mysqlAt: Number.NEGATIVE_INFINITY,
+  knownLag: undefined,
   lease: undefined,
   bootstrap: undefined,
   dataFormation: undefined,
