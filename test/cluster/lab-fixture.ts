@@ -1,4 +1,4 @@
-import { onTestFailed } from "vitest";
+import { onTestFailed, type TestContext } from "vitest";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { LabNode } from "#lab/controls.ts";
 import { type Lab, type LabOptions, startLab } from "#lab/lab.ts";
@@ -23,12 +23,19 @@ const journals = async (lab: Lab, lines: number): Promise<string> => {
   return parts.join("\n");
 };
 
-/** Has the journals printed when the running test fails. */
+const printJournals = async (lab: Lab | undefined, lines: number): Promise<void> => {
+  if (lab) process.stderr.write(`${await journals(lab, lines).catch((error: unknown) => String(error))}\n`);
+};
+
+/** Has the journals printed when the running test fails; for a lab that outlives its tests. */
 export const printJournalsOnFailure = (lab: () => Lab | undefined, lines = 40): void => {
-  onTestFailed(async () => {
-    const running = lab();
-    if (running) process.stderr.write(`${await journals(running, lines).catch((error: unknown) => String(error))}\n`);
-  });
+  onTestFailed(() => printJournals(lab(), lines));
+};
+
+/** Takes down the lab of one test, after its journals were printed when the test failed. */
+export const endLab = async (lab: Lab | undefined, { task }: TestContext, lines = 60): Promise<void> => {
+  if (task.result?.state === "fail") await printJournals(lab, lines);
+  await lab?.down();
 };
 
 /** The recorded primary and the other running nodes. */

@@ -14,14 +14,13 @@ import { hashKey } from "#contract/table.ts";
 import type { LabNode } from "#lab/controls.ts";
 import type { Lab } from "#lab/lab.ts";
 import { markerName } from "#node/lib/cluster/data-directory.ts";
-import { printJournalsOnFailure, roles, startTestLab, value, waitForFailure } from "./lab-fixture.ts";
+import { endLab, printJournalsOnFailure, roles, startTestLab, value, waitForFailure } from "./lab-fixture.ts";
 
 const run = promisify(execFile);
 
 describe("a cluster that cannot form yet", () => {
   let lab: Lab | undefined;
-  beforeEach(() => printJournalsOnFailure(() => lab, 30));
-  afterEach(() => lab?.down());
+  afterEach((context) => endLab(lab, context, 30));
 
   it("a bucket without permission, then no table at all: each is named, nothing is left half, and it forms when both are there", async () => {
     const running = await startTestLab();

@@ -1,13 +1,12 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { units } from "#contract/names.ts";
 import type { LabNode } from "#lab/controls.ts";
 import type { Lab } from "#lab/lab.ts";
-import { printJournalsOnFailure, roles, startTestLab, value, writableNodes } from "./lab-fixture.ts";
+import { endLab, roles, startTestLab, value, writableNodes } from "./lab-fixture.ts";
 
 let lab: Lab | undefined;
-beforeEach(() => printJournalsOnFailure(() => lab, 60));
-afterEach(async () => {
-  await lab?.down();
+afterEach(async (context) => {
+  await endLab(lab, context);
   lab = undefined;
 });
 
@@ -165,6 +164,12 @@ describe("the winner of the election loses its power when the others have joined
   it("one of them takes over with the data that it has", async () => {
     lab = await startTestLab();
     const winner = await untilFormed(lab);
+    await lab.waitUntil(
+      "the winner lets the others replicate",
+      async () =>
+        (await lab?.logs(winner.name))?.[units.agent]?.includes("created replication accounts") || "no accounts yet",
+      60_000,
+    );
     // It cannot record anything more: no acker, and not that it serves.
     lab.faults.add({
       match: { principal: winner.instanceId, service: "dynamodb", operation: "PutItem" },

@@ -1,36 +1,36 @@
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { accountNames } from "#contract/credentials.ts";
 import { units } from "#contract/names.ts";
 import { outputFolder, repositoryRoot } from "../../rolldown.config.ts";
 import { ensureAll, reportLines } from "./cache/index.ts";
+import { run as runToEnd } from "./cache/run.ts";
 import { type Cloud, type ClusterResources, createCluster, type FaultApi, startCloud } from "./cloud/index.ts";
 import { controlServer } from "./control.ts";
 import type { LabControls, LabNode, MachineOperation } from "./controls.ts";
 import { type HostedMachine, type Hypervisor, startHypervisor } from "./hypervisor/hypervisor.ts";
 import { startReaper } from "./hypervisor/reaper.ts";
+import { type Kept, type KeptMachine, keepCluster, putBack, readKept } from "./kept.ts";
 import type { Machine } from "./machine/machine.ts";
 import { memoryOf } from "./machine/processes.ts";
-import { claimNumber, controlPort } from "./number.ts";
+import { claimNumber, controlPort, labNumbers } from "./number.ts";
 import { type PeerCuts, peerCuts, peerCutsMissing } from "./peer-cuts.ts";
-import { type LabDescription, labPaths, writeDescription } from "./state.ts";
+import { type LabDescription, type LabPaths, labPaths, writeDescription } from "./state.ts";
 import { type LabView, labView } from "./view.ts";
 
 export interface LabOptions {
-  /** Default 3. */
+  /** Default 3, or what was kept. */
   readonly nodes?: 3 | 5;
   /** Which lab, 1 to 99; by default the first free one. Its addresses are 127.NUMBER.0.0/16. */
   readonly number?: number;
-  /** Its state stays when it is taken down. */
+  /** Its data stay when it is taken down, for the next lab with this number; that one goes on with them in any case. */
   readonly keep?: boolean;
-  /** The command line finds it without being told its number. */
+  /** The command line finds it without being told its number, and it goes on with data that were kept. */
   readonly forPerson?: boolean;
-  /** Default `lab-NUMBER`. */
+  /** Default `lab-NUMBER`, or what was kept. */
   readonly clusterId?: string;
   /** Added to the environment of every process of the nodes. */
   readonly env?: Readonly<Record<string, string>>;
@@ -96,15 +96,9 @@ const longestTemporaryPath = 60;
  * @throws when something is missing or in use; what was started is ended.
  */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const { nodes = 3, keep = false } = options;
+  const { keep = false } = options;
   const report = options.report ?? (() => {});
-  const undo: (() => Promise<void>)[] = [];
-  let undoing: Promise<void> | undefined;
-  const undoAll = (): Promise<void> => {
-    undoing ??= runAll(undo);
-    return undoing;
-  };
-
+  const ending = endingSteps();
   /** Times one phase. */
   const phase = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     const began = performance.now();
@@ -114,27 +108,11 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   };
 
   try {
-    const secret = randomBytes(24).toString("base64url");
-    const control = controlServer(secret);
-    const { number, network, server } = await claimNumber(() => control.server, options.number);
-    undo.push(async () => {
-      const closed = once(server, "close");
-      server.close();
-      await closed;
-    });
-    const paths = labPaths(number);
-    if (!keep) await rm(paths.directory, { recursive: true, force: true });
-    await mkdir(paths.machines, { recursive: true, mode: 0o700 });
-    const temporary = tmpdir().length > longestTemporaryPath ? "/tmp" : tmpdir();
-    const socketsDir = await mkdtemp(join(temporary, `lab${number}-`));
-    const run = `${number}_${randomBytes(5).toString("hex")}`;
-    const reaper = startReaper(run, keep ? [socketsDir] : [socketsDir, paths.directory]);
-    undo.push(async () => {
-      const gone = keep ? [socketsDir, paths.description] : [socketsDir, paths.directory];
-      await Promise.all(gone.map((path) => rm(path, { recursive: true, force: true })));
-      await reaper.dismiss();
-    });
-
+    const { number, network, paths, socketsDir, run, control, sessions, kept, stays } = await takePlace(
+      options,
+      ending,
+    );
+    const { clusterId, nodes } = choose(options, number, kept, paths);
     // The scripts are needed when machines boot; until then they are built beside.
     const scripts = options.binDir === undefined ? buildScripts() : Promise.resolve(options.binDir);
     scripts.catch(() => {});
@@ -146,20 +124,20 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
         runDir: join(socketsDir, "cloud"),
         programs: emulators,
         report,
-        ...(keep ? { persistDir: join(paths.cloud, "kept") } : {}),
       }),
     );
-    undo.push(() => cloud.close());
+    ending.push(() => cloud.close());
     const cuts = peerCuts(run);
-    undo.push(() => cuts.heal());
-    const cluster = await phase("cluster's resources", () =>
+    ending.push(() => cuts.heal());
+    const created = await phase("cluster's resources", () =>
       createCluster(cloud, {
-        clusterId: options.clusterId ?? `lab-${number}`,
+        clusterId,
         nodes,
         application: { schema: accountNames.app, user: accountNames.app },
         serverVersion: mysql.version,
       }),
     );
+    const cluster = kept === undefined ? created : await phase("kept data", () => putBack(paths, kept, cloud, created));
     const binDir = await phase("node scripts", () => scripts);
     const hypervisor = startHypervisor({
       cloud,
@@ -168,11 +146,13 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       machinesDir: paths.machines,
       socketsDir,
       run,
-      sessions: reaper.sessions,
+      sessions,
       environment: options.env ?? {},
       report,
     });
-    undo.push(() => hypervisor.close());
+    if (keep) ending.push(() => keepCluster(paths, cloud, cluster, staying(hypervisor)));
+    stays(keep);
+    ending.push(() => hypervisor.close());
     await phase("machines", () => hypervisor.allBooted(nodes));
 
     const controls = labControls(hypervisor, cloud, options.onDownRequested ?? (() => {}));
@@ -185,7 +165,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       startedAt: new Date().toISOString(),
       keep,
       forPerson: options.forPerson ?? false,
-      control: { url: `http://${network}.0.1:${controlPort}/`, secret },
+      control: { url: `http://${network}.0.1:${controlPort}/`, secret: control.secret },
       endpoint: cloud.endpoint,
       region: cloud.region,
       operator: cloud.operator,
@@ -196,13 +176,113 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     };
     await writeDescription(description);
     const view = labView(description, controls);
-    undo.push(async () => view.close());
-    return makeLab(view, cloud, hypervisor, cuts, undoAll);
+    ending.push(async () => view.close());
+    return makeLab(view, cloud, hypervisor, cuts, ending.run);
   } catch (error) {
-    await undoAll().catch(() => {});
+    await ending.run().catch(() => {});
     throw error;
   }
 }
+
+/** Steps that end a lab, the last one first. */
+interface EndingSteps {
+  push(step: () => Promise<void>): void;
+  /** Runs all steps, whichever fail, once. @throws the failures together, after all have run. */
+  run(): Promise<void>;
+}
+
+function endingSteps(): EndingSteps {
+  const steps: (() => Promise<void>)[] = [];
+  let running: Promise<void> | undefined;
+  const runAll = async (): Promise<void> => {
+    const failures: unknown[] = [];
+    for (const step of steps.reverse()) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, "Parts of the lab did not end as they should.");
+  };
+  return {
+    push: (step) => {
+      steps.push(step);
+    },
+    run: () => {
+      running ??= runAll();
+      return running;
+    },
+  };
+}
+
+/** Takes a number with its addresses, and folders on disk; starts the reaper that frees them whatever happens. */
+async function takePlace(options: LabOptions, ending: EndingSteps) {
+  const secret = randomBytes(24).toString("base64url");
+  const { server: controlListener, serve } = controlServer(secret);
+  const { number, network, server } = await claimNumber(() => controlListener, await numbersFor(options));
+  ending.push(async () => {
+    const closed = once(server, "close");
+    server.close();
+    await closed;
+  });
+  const paths = labPaths(number);
+  const kept = await readKept(paths);
+  if (kept === undefined) await rm(paths.directory, { recursive: true, force: true });
+  // What an earlier lab kept is removed only by a lab that has taken it over.
+  let stay = kept !== undefined;
+  await mkdir(paths.machines, { recursive: true, mode: 0o700 });
+  const temporary = tmpdir().length > longestTemporaryPath ? "/tmp" : tmpdir();
+  const socketsDir = await mkdtemp(join(temporary, `lab${number}-`));
+  const run = `${number}_${randomBytes(5).toString("hex")}`;
+  const reaper = startReaper(run, stay || options.keep ? [socketsDir] : [socketsDir, paths.directory]);
+  ending.push(async () => {
+    const gone = stay ? [socketsDir, paths.cloud, paths.description] : [socketsDir, paths.directory];
+    await Promise.all(gone.map((path) => rm(path, { recursive: true, force: true })));
+    await reaper.dismiss();
+  });
+  return {
+    number,
+    network,
+    paths,
+    socketsDir,
+    run,
+    kept,
+    control: { secret, serve },
+    sessions: reaper.sessions,
+    /** Whether the folder on disk stays when the lab ends. */
+    stays: (answer: boolean): void => {
+      stay = answer;
+    },
+  };
+}
+
+/** A person without a wish goes on with what they kept; a program's lab keeps away from that. */
+async function numbersFor({ number, forPerson = false }: LabOptions): Promise<readonly number[]> {
+  if (number !== undefined) return [number];
+  const has = await Promise.all(labNumbers.map(async (each) => (await readKept(labPaths(each))) !== undefined));
+  const kept = labNumbers.filter((_, at) => has[at]);
+  const others = labNumbers.filter((_, at) => !has[at]);
+  return forPerson ? [...kept, ...others] : others;
+}
+
+/** The cluster's id and size: those of what was kept, which an option must not contradict. */
+function choose(
+  options: LabOptions,
+  number: number,
+  kept: Kept | undefined,
+  paths: LabPaths,
+): { clusterId: string; nodes: 3 | 5 } {
+  const clusterId = options.clusterId ?? kept?.clusterId ?? `lab-${number}`;
+  const nodes = options.nodes ?? (kept?.nodes === 5 ? 5 : 3);
+  if (kept !== undefined && (kept.clusterId !== clusterId || kept.nodes !== nodes)) {
+    throw new Error(
+      `Lab ${number} has kept the cluster ${kept.clusterId} with ${kept.nodes} nodes; ${clusterId} with ${nodes} was asked for. Nothing was changed. Start it with --nodes ${kept.nodes}, take another number with --lab, or remove ${paths.directory}.`,
+    );
+  }
+  return { clusterId, nodes };
+}
+
+/** Machines whose disks are worth keeping: those that are being terminated are not. */
+const staying = (hypervisor: Hypervisor): KeptMachine[] =>
+  hypervisor
+    .machines()
+    .filter(({ instance }) => !instance.lifecycleState?.startsWith("Terminating"))
+    .map(({ instance }) => ({ instanceId: instance.instanceId, address: instance.privateIp }));
 
 /** What every lab needs from the cache. What is missing is named, or made, all at the same time. */
 async function ensurePrograms(report: (line: string) => void) {
@@ -223,19 +303,8 @@ async function ensurePrograms(report: (line: string) => void) {
  */
 async function buildScripts(): Promise<string> {
   const builder = join(repositoryRoot, ".ci", "build.ts");
-  await promisify(execFile)(process.execPath, [builder], { cwd: repositoryRoot }).catch(
-    (error: { stderr?: string }) => {
-      throw new Error(`The node scripts could not be built:\n${error.stderr ?? error}`);
-    },
-  );
+  await runToEnd([process.execPath, builder], { cwd: repositoryRoot });
   return join(repositoryRoot, outputFolder.node);
-}
-
-/** Runs all steps, last one first, and reports the first failure after all have run. */
-async function runAll(steps: readonly (() => Promise<void>)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (const step of [...steps].reverse()) await step().catch((error: unknown) => failures.push(error));
-  if (failures.length > 0) throw new AggregateError(failures, "Parts of the lab did not end as they should.");
 }
 
 function labControls(hypervisor: Hypervisor, cloud: Cloud, onDownRequested: () => void): LabControls {

@@ -5,8 +5,9 @@ import { ports } from "#contract/ports.ts";
 /** The lab's own control port on `127.N.0.1`; listening on it is what makes N this lab's. */
 export const controlPort = 4560;
 
-/** Numbers of labs: the second byte of their addresses. */
+/** Numbers of labs, from 1: the second byte of their addresses. */
 export const highestNumber = 99;
+export const labNumbers: readonly number[] = Array.from({ length: highestNumber }, (_, n) => n + 1);
 
 /** Ports of a lab besides the control port; all are tried on one address of it. */
 const portsToBeFree = [4566, 8169, ports.mysql, ports.mysqlAdmin, ports.agent, ports.balancerRead];
@@ -49,13 +50,13 @@ async function busyPorts(network: string): Promise<number[]> {
 }
 
 /**
- * Takes a lab number: the wanted one, or the first free one.
+ * Takes the first lab number that is free.
  *
  * @param makeServer makes the server that will answer on the control port.
- * @throws when the wanted one, or each, is in use.
+ * @param numbers are tried in their order.
+ * @throws when each is in use.
  */
-export async function claimNumber(makeServer: () => Server, wanted?: number): Promise<ClaimedNumber> {
-  const numbers = wanted === undefined ? Array.from({ length: highestNumber }, (_, n) => n + 1) : [wanted];
+export async function claimNumber(makeServer: () => Server, numbers: readonly number[]): Promise<ClaimedNumber> {
   const busy = new Set<number>();
   for (const number of numbers) {
     const network = networkOf(number);
@@ -70,7 +71,7 @@ export async function claimNumber(makeServer: () => Server, wanted?: number): Pr
     server.close();
     await once(server, "close");
   }
-  const which = wanted === undefined ? "Every lab number" : `Lab ${wanted}`;
+  const which = numbers.length === 1 ? `Lab ${numbers[0]}` : "Every lab number";
   const inUse = [...busy].sort((one, other) => one - other).join(", ");
   throw new Error(
     `${which} is in use: something listens on port ${inUse}. Nothing was started. See what it is with \`ss -ltnp\`; a server of this machine that listens on all addresses (0.0.0.0) must end or be bound to 127.0.0.1.`,

@@ -11,6 +11,8 @@ export interface LabPaths {
   readonly daemonLog: string;
   readonly machines: string;
   readonly cloud: string;
+  /** What a lab with `--keep` stores when it goes, besides the machines. */
+  readonly kept: string;
 }
 
 /** Everything that another process needs to use a running lab. */
@@ -52,6 +54,7 @@ export function labPaths(number: number, root: string = stateRoot()): LabPaths {
     daemonLog: join(directory, "daemon.log"),
     machines: join(directory, "machines"),
     cloud: join(directory, "cloud"),
+    kept: join(directory, "kept"),
   };
 }
 

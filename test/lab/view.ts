@@ -45,9 +45,14 @@ export interface LabView {
   /** Terminates an instance through its group, which replaces it. */
   terminate(name: string): Promise<void>;
   /** Waits for a condition; the error says what was seen last and how the cluster was. */
-  waitUntil(description: string, look: () => Promise<Look> | Look, deadlineMs: number): Promise<void>;
-  /** Waits until the cluster is as it should be. */
-  waitHealthy(deadlineMs?: number): Promise<Overview>;
+  waitUntil(
+    description: string,
+    look: () => Promise<Look> | Look,
+    deadlineMs: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /** Waits until the cluster is as it should be; `signal` ends the wait early. */
+  waitHealthy(deadlineMs?: number, signal?: AbortSignal): Promise<Overview>;
   /** Frees the connections of the clients. */
   close(): void;
 }
@@ -92,8 +97,8 @@ export function labView(description: LabDescription, controls: Pick<LabControls,
     target === "write" || target === "read"
       ? loginFor(cluster, { balancer: target })
       : loginFor(cluster, { socket: (await node(target)).mysqlSocket });
-  const wait: LabView["waitUntil"] = (what, look, deadlineMs) =>
-    waitUntil(what, look, deadlineMs, async () => overviewText(await overview()));
+  const wait: LabView["waitUntil"] = (what, look, deadlineMs, signal) =>
+    waitUntil(what, look, deadlineMs, async () => overviewText(await overview()), signal);
 
   return {
     description,
@@ -127,7 +132,7 @@ export function labView(description: LabDescription, controls: Pick<LabControls,
       );
     },
     waitUntil: wait,
-    waitHealthy: async (deadlineMs = healthyDeadlineMs) => {
+    waitHealthy: async (deadlineMs = healthyDeadlineMs, signal) => {
       let last: Overview | undefined;
       await wait(
         "the cluster is healthy",
@@ -136,6 +141,7 @@ export function labView(description: LabDescription, controls: Pick<LabControls,
           return last.missing.length === 0 || last.missing.join("; ");
         },
         deadlineMs,
+        signal,
       );
       return last ?? overview();
     },

@@ -10,6 +10,7 @@ const lookEveryMs = 100;
  * Waits until a condition holds. An error of the look counts as something seen.
  *
  * @param context is asked for more to say when the time is up.
+ * @param signal ends the wait early with its reason.
  * @throws at the deadline, with what was waited for and what was seen last.
  */
 export async function waitUntil(
@@ -17,9 +18,11 @@ export async function waitUntil(
   look: () => Promise<Look> | Look,
   deadlineMs: number,
   context: () => Promise<string> | string = () => "",
+  signal?: AbortSignal,
 ): Promise<void> {
   const began = performance.now();
   for (;;) {
+    signal?.throwIfAborted();
     const seen = await attempt(look);
     if (seen === true) return;
     if (performance.now() - began >= deadlineMs) {

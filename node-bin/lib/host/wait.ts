@@ -6,7 +6,7 @@ export const monotonicMs = (): number => performance.now();
 
 /** Waits, and ends early without an error when `signal` is aborted. */
 export const pause = async (ms: number, signal?: AbortSignal): Promise<void> => {
-  await delay(ms, undefined, signal ? { signal } : {}).catch(() => {});
+  await delay(Math.max(0, ms), undefined, signal ? { signal } : {}).catch(() => {});
 };
 
 /** What a wait looks at each time. */

@@ -66,7 +66,7 @@ export interface CommandLine {
   readonly command: CommandName | "help";
   readonly args: readonly string[];
   readonly lab?: number;
-  readonly nodes: 3 | 5;
+  readonly nodes?: 3 | 5;
   readonly keep: boolean;
   readonly json: boolean;
   readonly follow: boolean;
@@ -93,7 +93,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   return {
     ...line(command, args),
     ...(values.lab === undefined ? {} : { lab: labNumber(values.lab) }),
-    nodes: nodeCount(values.nodes ?? "3"),
+    ...(values.nodes === undefined ? {} : { nodes: nodeCount(values.nodes) }),
     keep: values.keep ?? false,
     json: values.json ?? false,
     follow: values.follow ?? false,
@@ -102,7 +102,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 }
 
 const line = (command: CommandLine["command"], args: readonly string[]) => ({ command, args });
-const shared = { nodes: 3, keep: false, json: false, follow: false, inputs: {} } as const;
+const shared = { keep: false, json: false, follow: false, inputs: {} } as const;
 
 function parse(argv: readonly string[]) {
   try {

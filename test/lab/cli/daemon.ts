@@ -29,7 +29,7 @@ export function startDaemon(choice: LabChoice, listener: StartListener): Promise
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   const args = [
     "daemon",
-    `--nodes=${choice.nodes}`,
+    ...(choice.nodes === undefined ? [] : [`--nodes=${choice.nodes}`]),
     ...(choice.lab === undefined ? [] : [`--lab=${choice.lab}`]),
     ...(choice.keep ? ["--keep"] : []),
   ];
@@ -58,6 +58,15 @@ function letGo(child: ChildProcess): void {
   child.unref();
 }
 
+/** Appends a line to the log of a lab that is up. */
+export function logLine({ paths }: LabDescription, line: string): void {
+  try {
+    appendFileSync(paths.daemonLog, `${new Date().toISOString()} ${line}\n`);
+  } catch {
+    // The lab's folder is gone: these are its last words.
+  }
+}
+
 /** The background process: runs a lab until it is asked to take it down. */
 export async function runDaemon(choice: LabChoice): Promise<void> {
   const tell = (message: Message): void => {
@@ -67,7 +76,7 @@ export async function runDaemon(choice: LabChoice): Promise<void> {
   let lab: Lab | undefined;
   const log = (line: string): void => {
     if (lab === undefined) tell({ kind: "report", line });
-    else appendFileSync(lab.description.paths.daemonLog, `${new Date().toISOString()} ${line}\n`);
+    else logLine(lab.description, line);
   };
   // Whoever started it went away before it was up: then nobody knows of it.
   process.once("disconnect", () => {
@@ -81,7 +90,7 @@ export async function runDaemon(choice: LabChoice): Promise<void> {
 
   try {
     lab = await startLab({
-      nodes: choice.nodes,
+      ...(choice.nodes === undefined ? {} : { nodes: choice.nodes }),
       keep: choice.keep,
       forPerson: true,
       ...(choice.lab === undefined ? {} : { number: choice.lab }),

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { isRunning, remoteControls } from "../control.ts";
+import { isAlive } from "../machine/processes.ts";
 import type { LabDescription } from "../state.ts";
 import type { CommandLine } from "./arguments.ts";
 import { findLab, runningLabs } from "./find-lab.ts";
@@ -28,7 +29,7 @@ export async function takeDown(description: LabDescription): Promise<void> {
     await delay(20);
   }
   // Its process ends now, unless it is one that does other things besides, as a test does.
-  while (existsSync(`/proc/${pid}`) && within(2000)) await delay(20);
+  while (isAlive(pid) && within(2000)) await delay(20);
 }
 
 export async function down(line: CommandLine): Promise<void> {

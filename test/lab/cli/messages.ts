@@ -14,8 +14,8 @@ export function memoryText({ nodes, aws, lab }: MemoryUse): string {
   return `memory: ${sizeText(sum)} for the nodes (${each.join(", ")}), ${sizeText(aws)} for AWS, ${sizeText(lab)} for the lab`;
 }
 
-/** Where things are and what to try, once a lab is up. */
-export function welcome(description: LabDescription, alone: boolean): string {
+/** Where things are and what to try, once a lab is up. `where` says from where, if not from the same terminal. */
+export function welcome(description: LabDescription, alone: boolean, where = ""): string {
   const { cluster, endpoint, number } = description;
   const lab = (command: string): string => `  npm run lab -- ${command}${alone ? "" : ` --lab ${number}`}`;
   return `
@@ -24,7 +24,7 @@ reads       ${cluster.loadBalancerAddress}:${ports.balancerRead}
 AWS         ${endpoint}, region ${description.region}
 state       ${description.paths.directory}
 
-try
+try${where}
 ${[
   lab('sql write "CREATE TABLE t (id INT PRIMARY KEY)"'),
   lab("sql read"),

@@ -4,7 +4,7 @@ import type { LabDescription } from "../state.ts";
 import { overviewText } from "../tables.ts";
 import { type LabView, labView } from "../view.ts";
 import type { CommandLine } from "./arguments.ts";
-import { startDaemon } from "./daemon.ts";
+import { logLine, startDaemon } from "./daemon.ts";
 import { takeDown } from "./down.ts";
 import { runningLabs } from "./find-lab.ts";
 import { showUntil } from "./live-status.ts";
@@ -31,7 +31,7 @@ export async function up(line: CommandLine): Promise<void> {
     phases[name] = seconds;
     if (!line.json) print(phaseLine(name, seconds));
   };
-  if (!line.json) print(`Starting a lab with ${line.nodes} nodes`);
+  if (!line.json) print("Starting a lab");
   const description = await startDaemon(line, { report: line.json ? () => {} : reportStart, phase });
   const undo = (): void => {
     say("Interrupted: taking the lab down.");
@@ -44,6 +44,7 @@ export async function up(line: CommandLine): Promise<void> {
     );
   };
   process.once("SIGINT", undo).once("SIGTERM", undo);
+  if (!line.json) print(running(description));
   const controls = remoteControls(description);
   const view = labView(description, controls);
   try {
@@ -86,27 +87,25 @@ export async function foreground(line: CommandLine): Promise<void> {
     end();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
-  print(`Starting a lab with ${line.nodes} nodes; Ctrl-C takes it down`);
+  print("Starting a lab; Ctrl-C takes it down");
   const began = performance.now();
-  let starting = true;
   lab = await startLab({
-    nodes: line.nodes,
+    ...(line.nodes === undefined ? {} : { nodes: line.nodes }),
     keep: line.keep,
     forPerson: true,
     ...(line.lab === undefined ? {} : { number: line.lab }),
-    report: (text) => {
-      if (starting) reportStart(text);
-    },
+    report: (text) => (lab === undefined ? reportStart(text) : logLine(lab.description, text)),
     onPhase: (name, seconds) => print(phaseLine(name, seconds)),
     onDownRequested: stop,
   });
-  starting = false;
+  print(running(lab.description));
   try {
-    await Promise.race([
-      lab.waitHealthy().then(() => print(phaseLine("all, until healthy", (performance.now() - began) / 1000))),
-      aborted(ended.signal),
-    ]);
-    if (!ended.signal.aborted) print(welcome(lab.description, true));
+    await lab.waitHealthy(undefined, ended.signal).then(
+      () => print(phaseLine("all, until healthy", (performance.now() - began) / 1000)),
+      // The display shows what is wrong.
+      (error: unknown) => ended.signal.aborted || say(String(error)),
+    );
+    if (!ended.signal.aborted) print(welcome(lab.description, true, " in another terminal"));
     await watch(lab, ended.signal);
   } finally {
     const downBegan = performance.now();
@@ -115,11 +114,8 @@ export async function foreground(line: CommandLine): Promise<void> {
   }
 }
 
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+const running = ({ number, network, cluster }: LabDescription): string =>
+  `Lab ${number} runs on ${network}.0.0/16; its cluster ${cluster.clusterId} is forming`;
 
 const watch = (view: LabView, signal: AbortSignal): Promise<void> =>
   showUntil(signal, async () => overviewText(await view.overview()));

@@ -163,7 +163,7 @@ export function startHypervisor(options: HypervisorOptions): Hypervisor {
   const unwatch = cloud.onChange(look);
   cloud.attachNodes({
     isOn: (instanceId) => hosted.get(instanceId)?.machine.power() === "on",
-    run: (instanceId, command) => {
+    run: async (instanceId, command) => {
       const host = hosted.get(instanceId);
       if (host === undefined) throw new Error(`No machine runs for the instance ${instanceId}.`);
       return host.machine.run(command);

@@ -28,6 +28,15 @@ export function listProcesses(): ProcessEntry[] {
   return entries;
 }
 
+/** Whether a process runs; one that has ended and that nobody has waited for does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !["Z", "X"].includes(parseStat(readFileSync(`/proc/${pid}/stat`, "latin1")).state);
+  } catch {
+    return false;
+  }
+}
+
 /** State and session of a line of /proc/PID/stat; the name in parentheses may hold anything. */
 export function parseStat(text: string): { state: string; session: number } {
   const [state = "", , , session = ""] = text.slice(text.lastIndexOf(")") + 2).split(" ");
