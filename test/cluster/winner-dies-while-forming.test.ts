@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { units } from "#contract/names.ts";
+import type { TopologyRecord } from "#contract/topology.ts";
 import type { LabNode } from "#lab/controls.ts";
 import type { Lab } from "#lab/lab.ts";
 import { endLab, roles, startTestLab, value, writableNodes } from "./lab-fixture.ts";
@@ -33,7 +34,15 @@ const says = async (running: Lab, name: string, words: string): Promise<true | s
   (await journalOf(running, name)).trimEnd().split("\n").slice(-1).join();
 
 /** The cluster that is there in the end has one primary, who is not the lost winner, and works. */
-const expectAnotherPrimary = async (running: Lab, lost: LabNode): Promise<void> => {
+const expectAnotherPrimary = async (running: Lab, lost: LabNode): Promise<TopologyRecord> => {
+  await running.waitUntil(
+    "another node serves",
+    async () => {
+      const record = await running.topology();
+      return (record?.phase === "serving" && record.instance_id !== lost.instanceId) || { seen: record };
+    },
+    90_000,
+  );
   const { record, primary } = await roles(running);
   expect(record.phase).toBe("serving");
   expect(primary.instanceId).not.toBe(lost.instanceId);
@@ -48,6 +57,7 @@ const expectAnotherPrimary = async (running: Lab, lost: LabNode): Promise<void> 
     },
     30_000,
   );
+  return record;
 };
 
 /** A node that comes back late is a replica like the others in the end. */
@@ -78,16 +88,7 @@ describe("the winner of the election loses its power", () => {
     const before = await lab.topology();
     await lab.machine(winner.name).kill();
     allow();
-    await lab.waitUntil(
-      "another node serves",
-      async () => {
-        const record = await lab?.topology();
-        return (record?.phase === "serving" && record.instance_id !== winner.instanceId) || { seen: record };
-      },
-      90_000,
-    );
-    expect((await lab.topology())?.formation).toBeGreaterThan(before?.formation ?? 0);
-    await expectAnotherPrimary(lab, winner);
+    expect((await expectAnotherPrimary(lab, winner)).formation).toBeGreaterThan(before?.formation ?? 0);
     await lab.machine(winner.name).start();
     await lab.waitUntil(
       "the old winner sets its data aside",
@@ -111,14 +112,6 @@ describe("the winner of the election loses its power", () => {
     );
     await lab.machine(winner.name).kill();
     quick();
-    await lab.waitUntil(
-      "another node serves",
-      async () => {
-        const record = await lab?.topology();
-        return (record?.phase === "serving" && record.instance_id !== winner.instanceId) || { seen: record };
-      },
-      90_000,
-    );
     await expectAnotherPrimary(lab, winner);
     await lab.machine(winner.name).start();
     await expectReplicaInTheEnd(lab, winner);
@@ -145,16 +138,7 @@ describe("the winner of the election loses its power", () => {
     );
     await lab.machine(winner.name).kill();
     for (const allow of readable) allow?.();
-    await lab.waitUntil(
-      "another node serves",
-      async () => {
-        const record = await lab?.topology();
-        return (record?.phase === "serving" && record.instance_id !== winner.instanceId) || { seen: record };
-      },
-      90_000,
-    );
-    expect((await lab.topology())?.formation).toBe(before?.formation);
-    await expectAnotherPrimary(lab, winner);
+    expect((await expectAnotherPrimary(lab, winner)).formation).toBe(before?.formation);
     await lab.machine(winner.name).start();
     await expectReplicaInTheEnd(lab, winner);
   });
@@ -181,16 +165,7 @@ describe("the winner of the election loses its power when the others have joined
     }
     await lab.machine(winner.name).kill();
     lab.faults.clear();
-    await lab.waitUntil(
-      "another node serves",
-      async () => {
-        const record = await lab?.topology();
-        return (record?.phase === "serving" && record.instance_id !== winner.instanceId) || { seen: record };
-      },
-      90_000,
-    );
-    expect((await lab.topology())?.formation).toBe(before?.formation);
-    await expectAnotherPrimary(lab, winner);
+    expect((await expectAnotherPrimary(lab, winner)).formation).toBe(before?.formation);
     await lab.machine(winner.name).start();
     await expectReplicaInTheEnd(lab, winner);
   });
@@ -206,14 +181,6 @@ describe("a stopped winner", () => {
     const winner = await untilFormed(lab);
     await lab.machine(winner.name).stop();
     allow();
-    await lab.waitUntil(
-      "another node serves",
-      async () => {
-        const record = await lab?.topology();
-        return (record?.phase === "serving" && record.instance_id !== winner.instanceId) || { seen: record };
-      },
-      90_000,
-    );
     await expectAnotherPrimary(lab, winner);
     await lab.machine(winner.name).cont();
     await lab.waitUntil(

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Connection, createConnection } from "mysql2/promise";
 import { ensureMysql, reportLines } from "#lab/cache/index.ts";
 import type { CloneSource } from "#node/lib/backup/clone-engine.ts";
-import { endProcess, freePort } from "./s3-fixture.ts";
+import { endProcess, freePort } from "../ministack.ts";
 
 /** A real mysqld on loopback. */
 export interface TestServer {

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneEngine } from "#node/lib/backup/clone-engine.ts";
 import type { BackupEngine } from "#node/lib/backup/engine.ts";
+import { endProcess } from "../ministack.ts";
 import { cloneSourceOf, startServer, type TestServer, until } from "./mysql-fixture.ts";
-import { endProcess } from "./s3-fixture.ts";
 
 let folder: string;
 let server: TestServer;

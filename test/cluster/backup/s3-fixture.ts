@@ -1,32 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open, readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { join } from "node:path";
+import type { AddressInfo } from "node:net";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
-import { ensureMinistack, reportLines } from "#lab/cache/index.ts";
 import type { Aws } from "#node/lib/aws/clients.ts";
-
-/** A port of 127.0.0.1 that was free a moment ago. */
-export const freePort = async (): Promise<number> => {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-};
-
-/** Ends a process that this test started and waits until it is gone; one that does not end by itself is killed. */
-export const endProcess = async (child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill(signal);
-  const tooLong = setTimeout(() => child.kill("SIGKILL"), 30_000);
-  await ended;
-  clearTimeout(tooLong);
-};
+import { startMinistack } from "../ministack.ts";
 
 /** A client of an S3 server on loopback. */
 export const s3At = (endpoint: string): Pick<Aws, "s3"> & { readonly client: S3Client } => {
@@ -50,51 +27,19 @@ export interface S3Server {
 }
 
 export const startS3 = async (folder: string): Promise<S3Server> => {
-  const { command } = await ensureMinistack(reportLines((line) => void process.stderr.write(`${line}\n`)));
-  await mkdir(folder, { recursive: true });
-  const port = await freePort();
-  const log = await open(join(folder, "ministack.log"), "w");
-  const [program, ...args] = command as [string, ...string[]];
-  const child = spawn(program, args, {
-    cwd: folder,
-    stdio: ["ignore", log.fd, log.fd],
-    env: {
-      PATH: process.env.PATH ?? "/usr/bin:/bin",
-      HOME: folder,
-      TMPDIR: folder,
-      BIND_HOST: "127.0.0.1",
-      GATEWAY_PORT: String(port),
-      SFTP_ENABLED: "0",
-      IOT_MTLS_ENABLED: "0",
-    },
-  });
-  await log.close();
-  const endpoint = `http://127.0.0.1:${port}`;
-  const { client, s3 } = s3At(endpoint);
   const bucket = "percona-demo-backups-1";
-  const deadline = performance.now() + 60_000;
-  for (;;) {
-    try {
-      await client.send(new CreateBucketCommand({ Bucket: bucket }));
-      break;
-    } catch (error) {
-      if (child.exitCode === null && performance.now() < deadline) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        continue;
-      }
-      await endProcess(child);
-      throw new Error(`no S3 server: ${String(error)} ${await readFile(join(folder, "ministack.log"), "utf8")}`);
-    }
-  }
+  const server = await startMinistack(folder, (endpoint) =>
+    s3At(endpoint).client.send(new CreateBucketCommand({ Bucket: bucket })),
+  );
+  const { client, s3 } = s3At(server.endpoint);
   return {
-    endpoint,
+    endpoint: server.endpoint,
     client,
     aws: { s3 },
     bucket,
     close: async () => {
       client.destroy();
-      // It would wait for downloads that a test has cut, and nothing of it is kept.
-      await endProcess(child, "SIGKILL");
+      await server.end("SIGKILL");
     },
   };
 };

@@ -14,8 +14,9 @@ import { makeCatalog } from "#node/lib/backup/catalog.ts";
 import type { BackupEngine } from "#node/lib/backup/engine.ts";
 import { restoreFull } from "#node/lib/backup/restore.ts";
 import { takeFullBackup } from "#node/lib/backup/take-full-backup.ts";
+import { endProcess } from "../ministack.ts";
 import { folderEngine } from "./folder-engine.ts";
-import { endProcess, type S3Server, startS3 } from "./s3-fixture.ts";
+import { type S3Server, startS3 } from "./s3-fixture.ts";
 
 const mib = 1024 * 1024;
 const sizes = { object: 6 * mib, part: 5 * mib };

@@ -1,12 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { ensureMinistack, reportLines } from "#lab/cache/index.ts";
+import { startMinistack } from "../ministack.ts";
 
 const region = "us-east-1";
 const credentials = { accessKeyId: "test", secretAccessKey: "test" };
@@ -50,56 +49,28 @@ export interface DynamodbServer {
 
 /** Starts both on free ports of loopback. */
 export const startDynamodb = async (): Promise<DynamodbServer> => {
-  const { command } = await ensureMinistack(reportLines((line) => void process.stderr.write(`${line}\n`)));
   const folder = await mkdtemp(join(tmpdir(), "coordination-"));
-  const port = await freePort();
-  const log = await open(join(folder, "server.log"), "w");
-  const [program, ...args] = command as [string, ...string[]];
-  const child = spawn(program, args, {
-    cwd: folder,
-    stdio: ["ignore", log.fd, log.fd],
-    env: {
-      PATH: process.env.PATH ?? "/usr/bin:/bin",
-      HOME: folder,
-      TMPDIR: folder,
-      BIND_HOST: "127.0.0.1",
-      GATEWAY_PORT: String(port),
-      SFTP_ENABLED: "0",
-      IOT_MTLS_ENABLED: "0",
-    },
-  });
-  await log.close();
-  const directEndpoint = `http://127.0.0.1:${port}`;
-  const client = new DynamoDBClient({ endpoint: directEndpoint, region, credentials, maxAttempts: 1 });
+  const createTableAt = async (endpoint: string, name: string): Promise<void> => {
+    const client = new DynamoDBClient({ endpoint, region, credentials, maxAttempts: 1 });
+    try {
+      await client.send(
+        new CreateTableCommand({
+          TableName: name,
+          BillingMode: "PAY_PER_REQUEST",
+          KeySchema: [{ AttributeName: "pk", KeyType: "HASH" }],
+          AttributeDefinitions: [{ AttributeName: "pk", AttributeType: "S" }],
+        }),
+      );
+    } finally {
+      client.destroy();
+    }
+  };
+  const server = await startMinistack(folder, (endpoint) => createTableAt(endpoint, "is-it-there"));
+  const { port } = server;
   const stop = async (): Promise<void> => {
-    client.destroy();
-    await endProcess(child);
+    await server.end();
     await rm(folder, { recursive: true, force: true });
   };
-  const createTable = async (name: string): Promise<void> => {
-    await client.send(
-      new CreateTableCommand({
-        TableName: name,
-        BillingMode: "PAY_PER_REQUEST",
-        KeySchema: [{ AttributeName: "pk", KeyType: "HASH" }],
-        AttributeDefinitions: [{ AttributeName: "pk", AttributeType: "S" }],
-      }),
-    );
-  };
-  const deadline = performance.now() + 60_000;
-  for (let ready = false; !ready; ) {
-    try {
-      await createTable("is-it-there");
-      ready = true;
-    } catch (error) {
-      if (child.exitCode !== null || performance.now() > deadline) {
-        const text = await readFile(join(folder, "server.log"), "utf8");
-        await stop();
-        throw new Error(`no DynamoDB server: ${String(error)} ${text}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
   const faults = new Set<(request: PassingRequest) => Fault | undefined>();
   const way = await openWay(port, (passing) => {
     for (const fault of faults) {
@@ -110,13 +81,13 @@ export const startDynamodb = async (): Promise<DynamodbServer> => {
   });
   return {
     endpoint: way.endpoint,
-    directEndpoint,
+    directEndpoint: server.endpoint,
     disturb: (fault) => {
       faults.add(fault);
       return () => void faults.delete(fault);
     },
     lateArrivals: way.lateArrivals,
-    createTable,
+    createTable: (name) => createTableAt(server.endpoint, name),
     close: async () => {
       await way.close();
       await stop();
@@ -191,20 +162,4 @@ const openWay = async (port: number, faultOf: (passing: PassingRequest) => Fault
       await once(server, "close");
     },
   };
-};
-
-const freePort = async (): Promise<number> => {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-};
-
-const endProcess = async (child: ChildProcess): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGTERM");
-  await ended;
 };
