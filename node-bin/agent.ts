@@ -7,7 +7,7 @@ import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
 import { version } from "./lib/host/version.ts";
 import { monotonicMs } from "./lib/host/wait.ts";
-import { wireNode } from "./lib/host/wiring.ts";
+import { wireNode } from "./lib/wiring.ts";
 
 const log = makeLog("agent");
 

@@ -11,8 +11,8 @@ import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
 import { version } from "./lib/host/version.ts";
 import { monotonicMs } from "./lib/host/wait.ts";
-import { wireNode } from "./lib/host/wiring.ts";
 import { writeServerOptions } from "./lib/mysql/server-options.ts";
+import { wireNode } from "./lib/wiring.ts";
 
 const usage = `Usage: bootstrap [--initialise-empty] [--adopt] [--version]
 

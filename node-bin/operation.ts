@@ -6,7 +6,7 @@ import { readNodeConfig } from "./lib/host/config.ts";
 import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
 import { version } from "./lib/host/version.ts";
-import { wireNode } from "./lib/host/wiring.ts";
+import { wireNode } from "./lib/wiring.ts";
 
 const usage = `Usage: operation COMMAND
 
