@@ -14,7 +14,7 @@ import { monotonicMs } from "./lib/host/wait.ts";
 import { writeServerOptions } from "./lib/mysql/server-options.ts";
 import { wireNode } from "./lib/wiring.ts";
 
-const usage = `Usage: bootstrap [--initialise-empty] [--adopt] [--version]
+const usage = `Usage: bootstrap [--initialise-empty] [--adopt] [--help] [--version]
 
 Takes this node from wherever it is to a member of its cluster: forms it, restores and joins, or rejoins.
 
@@ -30,6 +30,7 @@ const readFlags = () => {
         "initialise-empty": { type: "boolean", default: false },
         adopt: { type: "boolean", default: false },
         version: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
       },
     }).values;
   } catch (error) {
@@ -39,8 +40,8 @@ const readFlags = () => {
 
 runMain(log, async (signal) => {
   const flags = readFlags();
-  if (flags.version) {
-    process.stdout.write(`${version}\n`);
+  if (flags.version || flags.help) {
+    process.stdout.write(`${flags.help ? usage : version}\n`);
     return;
   }
   const config = await readNodeConfig();

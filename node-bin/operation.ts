@@ -14,6 +14,7 @@ What the SSM documents and timers call on a node. Standard output is one JSON ob
 
   status      what this node's agent answers at ${agentPaths.status}
   backup      take a full backup to S3, under the backup lock
+  --help      this text
   --version   the version`;
 
 const log = makeLog("operation");
@@ -63,8 +64,8 @@ const backup = async (config: NodeConfig, signal: AbortSignal): Promise<void> =>
 
 runMain(log, async (signal) => {
   const [command, ...rest] = process.argv.slice(2);
-  if (command === "--version") {
-    process.stdout.write(`${version}\n`);
+  if (command === "--version" || command === "--help") {
+    process.stdout.write(`${command === "--help" ? usage : version}\n`);
     return;
   }
   if (rest.length > 0) throw new Failure("bad-input", { message: `${command} takes no further arguments.\n${usage}` });
