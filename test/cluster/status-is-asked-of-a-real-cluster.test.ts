@@ -7,7 +7,7 @@ import { ClusterStatus } from "#contract/cluster-status.ts";
 import { ensureAct, reportLines } from "#lab/cache/index.ts";
 import type { Lab } from "#lab/lab.ts";
 import { assembleRelease } from "../../.ci/assemble-release.ts";
-import { runThroughAct } from "../release/run-act.ts";
+import { runThroughAct, statusWorkflow } from "../release/run-act.ts";
 import { type ActionRun, runActionFromTree } from "../release/run-action.ts";
 import { printJournalsOnFailure, roles, startTestLab, value } from "./lab-fixture.ts";
 
@@ -99,18 +99,7 @@ describe("the status action on a cluster of real servers", () => {
       skip(act.how);
       return;
     }
-    const workflow = [
-      "on: workflow_dispatch",
-      "jobs:",
-      "  status:",
-      "    runs-on: ubuntu-latest",
-      "    steps:",
-      "      - id: status",
-      "        uses: infrahouse/percona-actions@v1",
-      "        with:",
-      `          cluster-id: ${lab.clusterId}`,
-      "",
-    ].join("\n");
+    const workflow = statusWorkflow(lab.clusterId);
     const run = await runThroughAct({ act: act.act, tree, workflow, env: lab.cloud.operatorEnvironment() });
     const step = run.steps.find(({ id }) => id === "status");
     expect(run.exitCode, run.log).not.toBe(0);

@@ -36,6 +36,21 @@ export interface ActOptions {
   readonly timeoutMs?: number;
 }
 
+/** A workflow that asks for the status of one cluster, as its owner would write it. */
+export const statusWorkflow = (clusterId: string): string =>
+  [
+    "on: workflow_dispatch",
+    "jobs:",
+    "  status:",
+    "    runs-on: ubuntu-latest",
+    "    steps:",
+    "      - id: status",
+    "        uses: infrahouse/percona-actions@v1",
+    "        with:",
+    `          cluster-id: ${clusterId}`,
+    "",
+  ].join("\n");
+
 /**
  * Runs a workflow through act on this machine, without containers.
  *

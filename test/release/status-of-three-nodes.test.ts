@@ -24,7 +24,7 @@ import { type ClusterResources, createCluster, type NodeCommandResult } from "#l
 import { assembleRelease } from "../../.ci/assemble-release.ts";
 import { eventually, type FakeNode, startFakeNode, startTestCloud, type TestCloud } from "../cluster/cloud/harness.ts";
 import { A, B, manifest, nodeStatus, record } from "../unit/actions/status/situations.ts";
-import { runThroughAct } from "./run-act.ts";
+import { runThroughAct, statusWorkflow } from "./run-act.ts";
 import { runActionFromTree } from "./run-action.ts";
 
 const clusterId = "orders";
@@ -266,18 +266,7 @@ describe("the status action against AWS's protocols", () => {
       skip(act.how);
       return;
     }
-    const workflow = [
-      "on: workflow_dispatch",
-      "jobs:",
-      "  status:",
-      "    runs-on: ubuntu-latest",
-      "    steps:",
-      "      - id: status",
-      "        uses: infrahouse/percona-actions@v1",
-      "        with:",
-      `          cluster-id: ${clusterId}`,
-      "",
-    ].join("\n");
+    const workflow = statusWorkflow(clusterId);
     const run = await runThroughAct({ act: act.act, tree, workflow, env: test.cloud.operatorEnvironment() });
     const [step] = run.steps.filter(({ id }) => id === "status");
     expect(step, run.log).toMatchObject({
