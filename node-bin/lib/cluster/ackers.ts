@@ -73,7 +73,7 @@ export type AckerDecision =
       readonly ackers: readonly Acker[];
       readonly because: string;
     }
-  /** The replica's agent has confirmed that it does not acknowledge: let it in again. */
+  /** The replica's agent answers again, and it is listed or confirms that it does not acknowledge: let it in again. */
   | { readonly step: "admit"; readonly instanceId: string };
 
 const fileNumber = (name: string): number => Number(/\.(\d+)$/.exec(name)?.[1] ?? Number.NaN);
@@ -107,7 +107,8 @@ export const decideAckers = (view: AckerView, gtid: GtidSets): AckerDecision => 
   for (const instanceId of view.refused) {
     const replica = byId.get(instanceId);
     const listed = record.ackers.some((a) => a.instance_id === instanceId);
-    if (replica?.reachable && !replica.acknowledging && !listed) return { step: "admit", instanceId };
+    // One that is back before it was taken off the list may acknowledge as before; refusing it would leave nobody who can.
+    if (replica?.reachable && (listed || !replica.acknowledging)) return { step: "admit", instanceId };
   }
 
   // Until every one of the first ackers is in, a new primary asks for what they have executed, not only received.

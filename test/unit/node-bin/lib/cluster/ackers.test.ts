@@ -155,9 +155,14 @@ const situations: [string, Partial<AckerView>, string][] = [
     `admit ${n2}`,
   ],
   [
-    "a refused replica that is still listed is not let in",
-    { refused: [n2], replicas: [replica(n2), replica(n3)] },
-    "none",
+    "a refused replica is back before it was taken off the list: it may acknowledge as before",
+    { refused: [n2], replicas: [replica(n2, { acknowledging: true }), replica(n3)] },
+    `admit ${n2}`,
+  ],
+  [
+    "both ackers went away, one was refused, and only that one is back: it is let in, or commits would wait for ever",
+    { refused: [n2], replicas: [replica(n2), replica(n3, { reachable: false, silentMs: 99_000 })] },
+    `admit ${n2}`,
   ],
   [
     "a refused replica is not listed before it was let in",
