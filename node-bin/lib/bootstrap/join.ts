@@ -19,7 +19,15 @@ const sourceHasPurged = 1236;
 const accountPatienceMs = 20_000;
 
 /** What a join came to: joined, or data that cannot join and have to be replaced. */
-export type JoinOutcome = { readonly joined: true } | { readonly joined: false; readonly replace: string };
+export type JoinOutcome =
+  | { readonly joined: true }
+  | {
+      readonly joined: false;
+      /** Why the data have to be replaced, in words for people. */
+      readonly replace: string;
+      /** The backup that the data came from would only bring them back: a newer one is needed. */
+      readonly needsNewerBackup: boolean;
+    };
 
 /**
  * The record, while it names this primary. Errors: `superseded` when it names another, or when this one stopped renewing its
@@ -119,7 +127,11 @@ export const joinAsReplica = async (
     : gtid.ofOthers(gtid.subtract(observed.gtid_executed, theirs), record.server_uuid);
   if (!gtid.isEmpty(errant)) {
     if (record.phase === "forming")
-      return { joined: false, replace: `it has ${errant}, which the primary of this forming cluster does not have` };
+      return {
+        joined: false,
+        replace: `it has ${errant}, which the primary of this forming cluster does not have`,
+        needsNewerBackup: false,
+      };
     throw new Failure("errant-transactions", {
       message: `This node has ${errant}, which the primary ${record.instance_id} does not have.`,
     });
@@ -129,6 +141,7 @@ export const joinAsReplica = async (
     return {
       joined: false,
       replace: `the primary has purged ${missing} from its binlogs, which this node does not have`,
+      needsNewerBackup: true,
     };
 
   if (!replicatesAlready) {
@@ -162,6 +175,7 @@ export const joinAsReplica = async (
         return {
           joined: false,
           replace: `the primary has purged binlogs that this node needs: ${replication.receiver_error ?? ""}`,
+          needsNewerBackup: true,
         };
       if (problem) throw problem;
       last = `receiver ${replication.receiver}, applier ${replication.applier}, ${replication.receiver_error ?? replication.applier_error ?? "no error"}`;

@@ -6,21 +6,25 @@ import { adoptData, restoreData } from "./build-data.ts";
 import type { BootstrapContext } from "./context.ts";
 import { formCluster, takeOverFormation } from "./form.ts";
 import { gatherView } from "./gather.ts";
-import { joinAsReplica, setAside, waitUntilServing } from "./join.ts";
+import { type JoinOutcome, joinAsReplica, setAside, waitUntilServing } from "./join.ts";
 import { leadCluster } from "./lead.ts";
 
 /** How long to pause between looks while another node has to act first, milliseconds. */
 const lookAgainMs = 500;
 
-const replaceData = async (context: BootstrapContext, view: BootstrapView, why: string): Promise<void> => {
+const replaceData = async (
+  context: BootstrapContext,
+  view: BootstrapView,
+  { replace, needsNewerBackup }: Extract<JoinOutcome, { joined: false }>,
+): Promise<void> => {
   const used = view.data.kind === "ours" ? view.data.marker.backup?.time : undefined;
-  if (!view.backup || view.backup.time === used) {
+  if (needsNewerBackup && (!view.backup || view.backup.time === used)) {
     throw new Failure("binlogs-purged", {
-      message: `This node's data cannot join, because ${why}, and there is no newer backup than ${used ?? "none"}.`,
+      message: `This node's data cannot join, because ${replace}, and there is no newer backup than ${used ?? "none"}.`,
       next: "Take a new full backup on a node that serves; this node restores it by itself.",
     });
   }
-  await setAside(context, why);
+  await setAside(context, replace);
 };
 
 /** One decision and its step; true when the node has joined or leads a serving cluster. */
@@ -64,7 +68,7 @@ const advance = async (
         await waitUntilServing(context, view.record);
         return true;
       }
-      await replaceData(context, view, outcome.replace);
+      await replaceData(context, view, outcome);
       return false;
     }
   }
