@@ -36,24 +36,3 @@ describe("the winner of the election loses its power", () => {
     await expectReplicaInTheEnd(lab, winner);
   });
 });
-
-describe("a stopped winner", () => {
-  it("goes on after another has formed the cluster: it is never writable beside it, and becomes a replica", async () => {
-    lab = await startTestLab();
-    const allow = lab.faults.add({
-      match: { service: "s3", operation: "CreateMultipartUpload" },
-      effect: { kind: "deny" },
-    });
-    const winner = await untilFormed(lab);
-    await lab.machine(winner.name).stop();
-    allow();
-    await expectAnotherPrimary(lab, winner);
-    await lab.machine(winner.name).cont();
-    await lab.waitUntil(
-      "the old winner sets its data aside",
-      () => says(lab as Lab, winner.name, "setting the data directory aside"),
-      60_000,
-    );
-    await expectReplicaInTheEnd(lab, winner);
-  });
-});

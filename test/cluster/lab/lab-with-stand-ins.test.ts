@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EC2Client, TerminateInstancesCommand } from "@aws-sdk/client-ec2";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { type Lab, startLab } from "#lab/lab.ts";
 import { waitUntil } from "#lab/wait.ts";
 import { labFolders, listens, processesOf, standInScripts } from "./lab-fixture.ts";
@@ -113,6 +113,7 @@ console.log(JSON.stringify({ ...lab.description, emulators: Object.values(lab.cl
 `,
     );
     const child = spawn(process.execPath, [script], { env: folders.env, stdio: ["ignore", "pipe", "inherit"] });
+    onTestFinished(() => void child.kill("SIGKILL"));
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output += text;
@@ -121,9 +122,16 @@ console.log(JSON.stringify({ ...lab.description, emulators: Object.values(lab.cl
     const { run, network, paths, number, emulators } = JSON.parse(output) as Lab["description"] & {
       emulators: number[];
     };
-    const pids = [...processesOf(run), ...emulators];
-    // Three agents with a child each, and two emulators.
-    expect(pids.length).toBeGreaterThanOrEqual(8);
+    // Three agents with a child each, and two emulators. A unit is active before its program has started its child.
+    let pids: number[] = [];
+    await waitUntil(
+      "everything that the lab starts runs",
+      () => {
+        pids = [...processesOf(run), ...emulators];
+        return pids.length >= 8 || { seen: pids };
+      },
+      10_000,
+    );
     child.kill("SIGKILL");
     await once(child, "exit");
     const killed = performance.now();
