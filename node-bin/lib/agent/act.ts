@@ -4,7 +4,7 @@ import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { leadOnce } from "./lead.ts";
 import { observeMysql } from "./observe.ts";
-import { mysqlStatus, staleAfterMs } from "./state.ts";
+import { mysqlStatus, noteRecord, staleAfterMs } from "./state.ts";
 
 /** How long a demotion may wait for commits that wait for an acknowledgement, milliseconds. */
 const demotionDeadlineMs = 5000;
@@ -55,8 +55,7 @@ const reopen = async (context: AgentContext, because: string): Promise<void> => 
       log.warn("not opening: the record was changed by another at the same moment");
       return;
     }
-    state.record = written.record;
-    state.recordAt = monotonicMs();
+    noteRecord(state, written.record);
     // While forming there are no ackers yet, and nobody is served; the first ackers are listed with it on.
     if (record.phase === "serving") await mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
     grant.assertHeld();

@@ -6,7 +6,7 @@ import { type AckerDecision, decideAckers, enoughHold, type ReplicaView } from "
 import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
-import type { ReplicaMemory } from "./state.ts";
+import { noteRecord, type ReplicaMemory } from "./state.ts";
 
 /** An acker that is silent or cut off for longer than this is taken off the list, milliseconds. */
 const patienceMs = 8000;
@@ -84,10 +84,7 @@ const rewrite = async (
   const { identity, log, state, topology } = context;
   const written = await topology.amend(record, { ...change, reason: why }, { needsHigherFence: false });
   const now = written.outcome === "written" ? written.record : written.current;
-  if (now) {
-    state.record = now;
-    state.recordAt = monotonicMs();
-  }
+  if (now) noteRecord(state, now);
   if (written.outcome === "superseded" && now?.instance_id !== identity.instanceId) {
     log.warn(`${now?.instance_id ?? "nobody"} is recorded as primary now`);
   }

@@ -18,7 +18,7 @@ import type { Nonces } from "./nonces.ts";
 import { observeMysql } from "./observe.ts";
 import { reconcileRouting, routingKey } from "./routing.ts";
 import { startAgentServer } from "./server.ts";
-import { type AgentSelf, healthVerdict, nodeStatus, readsVerdict, writesVerdict } from "./state.ts";
+import { type AgentSelf, healthVerdict, nodeStatus, noteRecord, readsVerdict, writesVerdict } from "./state.ts";
 
 /** How often mysqld is looked at, milliseconds. */
 const observeEveryMs = 250;
@@ -32,8 +32,7 @@ const reconcileEveryMs = 5000;
 const watchRecord = async (context: AgentContext): Promise<void> => {
   const { highestFence, state, topology } = context;
   const record = await topology.read();
-  state.record = record;
-  state.recordAt = monotonicMs();
+  noteRecord(state, record);
   if (record) await highestFence.raise(record.fence);
 };
 

@@ -5,6 +5,7 @@ import type { PrimaryLog } from "../cluster/ackers.ts";
 import type { KnownLag } from "../cluster/lag.ts";
 import { type ServingView, servesReads, servesWrites, type Verdict } from "../cluster/serving.ts";
 import type { Grant } from "../coordination/lease.ts";
+import { monotonicMs } from "../host/wait.ts";
 
 /** What is remembered of a replica between two rounds. */
 export interface ReplicaMemory {
@@ -68,6 +69,12 @@ export const emptyState = (): AgentState => ({
   problems: new Map(),
   loops: new Map(),
 });
+
+/** Keeps the record as it was read or written just now. */
+export const noteRecord = (state: AgentState, record: TopologyRecord | undefined): void => {
+  state.record = record;
+  state.recordAt = monotonicMs();
+};
 
 /** What was seen of mysqld longer ago than this is no longer true enough to serve by, milliseconds. */
 export const staleAfterMs = 2000;

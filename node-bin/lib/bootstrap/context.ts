@@ -4,7 +4,6 @@ import type { AgentClient } from "../agent/client.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { NodeIdentity } from "../aws/metadata.ts";
 import type { Bucket } from "../aws/s3.ts";
-import type { Table } from "../aws/table.ts";
 import type { Catalog } from "../backup/catalog.ts";
 import type { BackupEngine } from "../backup/engine.ts";
 import type { Lease } from "../coordination/lease.ts";
@@ -26,7 +25,6 @@ export interface BootstrapContext {
   readonly run: Run;
   readonly services: Services;
   readonly data: DataDirectories;
-  readonly table: Table;
   readonly topology: Topology;
   /** `lock-{cluster_id}`. */
   readonly election: Lease;
@@ -45,6 +43,5 @@ export interface BootstrapContext {
   readonly joined: () => Promise<void>;
   /** Wall clock, for names and people only. */
   readonly now: () => Date;
-  readonly uuid: () => string;
   readonly signal: AbortSignal;
 }

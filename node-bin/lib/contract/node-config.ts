@@ -31,8 +31,6 @@ export const NodeConfig = v.object({
   /** A first schema and application user, created at formation; the password is the secret's `app`. */
   application: v.optional(v.object({ schema: Identifier, user: Identifier })),
   mysql: v.object({
-    /** Unit that runs mysqld. */
-    service: v.optional(v.string(), "mysql"),
     /** mysqld itself, for initialising a data directory. */
     mysqld: AbsolutePath,
     /** The main option file, read-only for node-bin. */
@@ -48,7 +46,5 @@ export const NodeConfig = v.object({
   }),
   /** State that outlives a restart: highest fence, operation state, work files. */
   state_dir: v.optional(AbsolutePath, "/var/lib/percona-actions"),
-  /** Folder of the compiled scripts. */
-  bin_dir: v.optional(AbsolutePath, "/opt/percona-actions/bin"),
 });
 export type NodeConfig = v.InferOutput<typeof NodeConfig>;

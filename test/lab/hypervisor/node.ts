@@ -53,7 +53,6 @@ export function nodeConfig(
     max_replica_lag_seconds: 30,
     ...(cluster.application === undefined ? {} : { application: cluster.application }),
     mysql: {
-      service: units.mysql,
       mysqld: software.mysqld,
       defaults_file: layout.optionFile,
       include_dir: layout.optionFolder,
@@ -63,7 +62,6 @@ export function nodeConfig(
       replication_tls: "required",
     },
     state_dir: layout.state,
-    bin_dir: software.binDir,
   };
 }
 
