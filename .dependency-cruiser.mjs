@@ -25,7 +25,7 @@ export default {
     forbid(
       "adapters-do-not-know-what-they-are-used-for",
       "Adapters of AWS, MySQL and Orchestrator never import what is done with them.",
-      { path: "^node-bin/lib/(aws|mysql|orchestrator)/" },
+      { path: "^node-bin/lib/(aws|mysql|orchestrator|forwarder)/" },
       { path: "^node-bin/lib/(agent|bootstrap|backup|failover|operation|binlog|coordination)/" },
     ),
     forbid("nobody-imports-scripts", "A script is where a program begins.", {}, { path: "^node-bin/[^/]+\\.ts$" }),

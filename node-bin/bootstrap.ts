@@ -55,7 +55,7 @@ runMain(log, async (signal) => {
   const joined = (): Promise<void> => writeProgress(progress, { state: "joined", step: lastStep });
   try {
     await step(lastStep);
-    const node = await wireNode(config, log);
+    const node = await wireNode(config, log, "bootstrap");
     const { autoScaling, identity, table } = node;
     const hook = keepLaunchHookAlive({
       autoScaling,

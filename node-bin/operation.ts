@@ -6,13 +6,19 @@ import { readNodeConfig } from "./lib/host/config.ts";
 import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
 import { version } from "./lib/host/version.ts";
-import { wireNode } from "./lib/wiring.ts";
+import { byIdCommand, type OperationCommands, switchoverCommand } from "./lib/operation/commands.ts";
+import { runOperation } from "./lib/operation/run-operation.ts";
+import { startDetached } from "./lib/operation/start.ts";
+import { operationParts, wireNode, wireSwitchover } from "./lib/wiring.ts";
 
 const usage = `Usage: operation COMMAND
 
 What the SSM documents and timers call on a node. Standard output is one JSON object.
 
   status      what this node's agent answers at ${agentPaths.status}
+  switchover  plan or begin a switchover, as the variables SSM_Mode, SSM_OperationId, SSM_Target, … say
+  by-id       ask an operation to end, or take over one whose runner died: SSM_Mode, SSM_OperationId
+  run ID      run a recorded operation to its end, here and now; take it up when its runner died
   backup      take a full backup to S3, under the backup lock
   --help      this text
   --version   the version`;
@@ -62,16 +68,47 @@ const backup = async (config: NodeConfig, signal: AbortSignal): Promise<void> =>
   print(manifest);
 };
 
+const commands = async (config: NodeConfig): Promise<OperationCommands> => {
+  const node = await wireNode(config, log);
+  const definition = wireSwitchover(node, log);
+  return {
+    journal: node.journal,
+    plan: definition.plan,
+    start: (operationId) =>
+      startDetached(
+        node.run,
+        operationId,
+        [process.execPath, process.argv[1] ?? "operation", "run", operationId],
+        process.env,
+      ),
+    now: () => new Date(),
+    env: process.env,
+  };
+};
+
+const runRecorded = async (config: NodeConfig, operationId: string, signal: AbortSignal): Promise<void> => {
+  const node = await wireNode(config, log);
+  const ended = await runOperation(wireSwitchover(node, log), operationParts(node, log, signal), operationId);
+  print({ operation_id: operationId, state: ended.state });
+};
+
 runMain(log, async (signal) => {
   const [command, ...rest] = process.argv.slice(2);
   if (command === "--version" || command === "--help") {
     process.stdout.write(`${command === "--help" ? usage : version}\n`);
     return;
   }
+  if (command === "run" && rest.length === 1 && rest[0] !== undefined) {
+    return runRecorded(await readNodeConfig(), rest[0], signal);
+  }
   if (rest.length > 0) throw new Failure("bad-input", { message: `${command} takes no further arguments.\n${usage}` });
   switch (command) {
     case "status":
       return status(await readNodeConfig());
+    case "switchover":
+      return print(await switchoverCommand(await commands(await readNodeConfig())));
+    case "by-id":
+      return print(await byIdCommand(await commands(await readNodeConfig())));
     case "backup":
       return backup(await readNodeConfig(), signal);
     default:

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { accountNames } from "#contract/credentials.ts";
 import { leaseTimings } from "#contract/lease.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
+import { ports } from "#contract/ports.ts";
 import { itemKey, type LockName } from "#contract/table.ts";
 import { makeAgentClient } from "./agent/client.ts";
 import { makeAutoScaling } from "./aws/autoscaling.ts";
@@ -11,21 +13,32 @@ import { makeTargetGroups } from "./aws/elbv2.ts";
 import { makeMetadata, metadataOverHttp } from "./aws/metadata.ts";
 import { makeBucket } from "./aws/s3.ts";
 import { makeSecrets } from "./aws/secrets.ts";
+import { makeNotify } from "./aws/sns.ts";
 import { makeTable } from "./aws/table.ts";
 import { makeCatalog } from "./backup/catalog.ts";
 import { cloneEngine } from "./backup/clone-engine.ts";
 import type { BackupEngine } from "./backup/engine.ts";
 import { dataDirectories } from "./bootstrap/data-directory.ts";
+import { makeJournal } from "./coordination/journal.ts";
 import { type Lease, type LeaseTimings, makeLease } from "./coordination/lease.ts";
 import { makeTopology } from "./coordination/topology.ts";
-import { openHighestFence } from "./host/highest-fence.ts";
+import { clusterNode } from "./failover/cluster-node.ts";
+import type { SwitchoverContext } from "./failover/switchover/context.ts";
+import { switchover } from "./failover/switchover/definition.ts";
+import { startProbe } from "./failover/switchover/probe.ts";
+import { highestFenceFiles, openHighestFence } from "./host/highest-fence.ts";
 import type { Log } from "./host/log.ts";
 import { runProgram } from "./host/run.ts";
 import { systemdServices } from "./host/services.ts";
 import { monotonicMs, pause } from "./host/wait.ts";
-import { connectMysql } from "./mysql/connection.ts";
+import { connectMysql, type MysqlConnection } from "./mysql/connection.ts";
 import { makeIncarnation } from "./mysql/incarnation.ts";
 import { type MysqlServer, makeMysqlServer } from "./mysql/server.ts";
+import type { OperationDefinition } from "./operation/definition.ts";
+import { faultInjection } from "./operation/fault.ts";
+import type { OperationParts } from "./operation/run-operation.ts";
+import type { OrchestratorClient } from "./orchestrator/client.ts";
+import { type NodeOrchestrator, nodeOrchestrator } from "./orchestrator/on-node.ts";
 
 /** How long an agent may take to answer another, milliseconds. */
 const agentTimeoutMs = 1500;
@@ -47,8 +60,17 @@ const remembered = <T>(read: () => Promise<T>, forMs: number): (() => Promise<T>
   };
 };
 
+const orchestratorOf = (
+  config: NodeConfig,
+  address: string,
+  password: () => Promise<string>,
+): NodeOrchestrator | undefined =>
+  config.failover_engine === "orchestrator" && config.orchestrator
+    ? nodeOrchestrator({ address, configFile: config.orchestrator.config_file, password })
+    : undefined;
+
 /** The adapters of one node, made from its configuration; the scripts put them together. */
-export const wireNode = async (config: NodeConfig, log: Log) => {
+export const wireNode = async (config: NodeConfig, log: Log, writer: keyof typeof highestFenceFiles = "agent") => {
   const metadata = makeMetadata(metadataOverHttp());
   const identity = await metadata.identity();
   const aws = makeAws({ region: config.region, sourceAddress: identity.privateIp });
@@ -72,9 +94,9 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
       sleep: pause,
     });
   const incarnation = makeIncarnation(config.state_dir);
-  const mysqlServer = (): MysqlServer =>
+  const mysqlServer = (options: { readonly onLost?: () => void } = {}): MysqlServer =>
     makeMysqlServer({
-      connect: () => connectMysql({ socketPath: config.mysql.socket, user: "root" }),
+      connect: () => connectMysql({ socketPath: config.mysql.socket, user: "root", ...options }),
       incarnation,
     });
   return {
@@ -96,9 +118,14 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
         name === "backup" || name === "binlog" ? leaseTimings.long : leaseTimings.short,
       ),
     primaryLease: lease(itemKey.primaryLease(config.cluster_id), "the primary is alive"),
-    highestFence: await openHighestFence(join(config.state_dir, "highest-fence.json")),
+    highestFence: await openHighestFence(
+      join(config.state_dir, highestFenceFiles[writer]),
+      Object.values(highestFenceFiles).map((file) => join(config.state_dir, file)),
+    ),
     catalog: makeCatalog(bucket, config.cluster_id, log.warn),
     mysqlServer,
+    journal: makeJournal({ table, bucket, clusterId: config.cluster_id, uuid, now: () => new Date() }),
+    notify: config.sns_topic_arn === undefined ? undefined : makeNotify(aws, config.sns_topic_arn),
     backupEngine: (source: MysqlServer): BackupEngine =>
       cloneEngine({
         source,
@@ -119,5 +146,65 @@ export const wireNode = async (config: NodeConfig, log: Log) => {
     ec2: makeEc2(aws),
     autoScaling: makeAutoScaling(aws),
     targetGroups: makeTargetGroups(aws),
+    orchestrator: orchestratorOf(config, identity.privateIp, async () => (await credentials()).orchestrator),
   };
+};
+
+export type WiredNode = Awaited<ReturnType<typeof wireNode>>;
+
+/** What runs any operation on this node. */
+export const operationParts = (node: WiredNode, log: Log, signal: AbortSignal): OperationParts => ({
+  me: node.identity.instanceId,
+  journal: node.journal,
+  topology: node.topology,
+  operationLock: (purpose) => node.lock("operation", purpose),
+  log,
+  now: () => new Date(),
+  monotonic: monotonicMs,
+  sleep: pause,
+  stopAt: faultInjection(process.env),
+  signal,
+});
+
+/** The switchover as this node would run it. */
+export const wireSwitchover = (node: WiredNode, log: Log): OperationDefinition<SwitchoverContext> => {
+  const { config, identity } = node;
+  const probeAt = (host: string, port: number) => async (): Promise<MysqlConnection> =>
+    connectMysql({
+      host,
+      port,
+      user: accountNames.probe,
+      password: (await node.credentials()).monitor,
+      sourceAddress: identity.privateIp,
+    });
+  /** Nothing is promoted without an agent, which asks the primary lease, so that a switchover need not fail for this. */
+  const switchRecoveries = async (to: string, change: (client: OrchestratorClient) => Promise<void>): Promise<void> => {
+    if (!node.orchestrator) return;
+    await change(node.orchestrator.client).catch((error: unknown) =>
+      log.warn(`Orchestrator's recoveries are not ${to}: ${error instanceof Error ? error.message : String(error)}`),
+    );
+  };
+  return switchover({
+    clusterId: config.cluster_id,
+    ec2: node.ec2,
+    topology: node.topology,
+    operationLock: node.lock("operation", "nothing: the plan only looks"),
+    nodeAt: (at) => clusterNode(node.agents, at),
+    sleep: pause,
+    me: identity.instanceId,
+    election: node.lock("election", `switchover by ${identity.instanceId}`),
+    log,
+    now: monotonicMs,
+    startProbe: async () => {
+      const record = await node.topology.read();
+      const direct = [...new Set([record?.private_ip ?? identity.privateIp, identity.privateIp])];
+      const places =
+        config.write_routing === "forward" && config.forwarder
+          ? [probeAt(identity.privateIp, ports.forwardWrite)]
+          : direct.map((host) => probeAt(host, ports.mysql));
+      return startProbe({ places, now: monotonicMs, sleep: pause, name: identity.instanceId });
+    },
+    pauseRecoveries: () => switchRecoveries("paused", async (client) => client.disableRecoveries()),
+    resumeRecoveries: () => switchRecoveries("on", async (client) => client.enableRecoveries()),
+  });
 };

@@ -6,9 +6,16 @@ import { join } from "node:path";
 import { accountNames } from "#contract/credentials.ts";
 import { units } from "#contract/names.ts";
 import { outputFolder, repositoryRoot } from "../../rolldown.config.ts";
-import { ensureAll, reportLines } from "./cache/index.ts";
+import { ensureAll, ensureHaproxy, reportLines } from "./cache/index.ts";
 import { run as runToEnd } from "./cache/run.ts";
-import { type Cloud, type ClusterResources, createCluster, type FaultApi, startCloud } from "./cloud/index.ts";
+import {
+  type Cloud,
+  type ClusterResources,
+  createCluster,
+  type FaultApi,
+  type Routing,
+  startCloud,
+} from "./cloud/index.ts";
 import { controlServer } from "./control.ts";
 import type { LabControls, LabNode, MachineOperation } from "./controls.ts";
 import { type HostedMachine, type Hypervisor, startHypervisor } from "./hypervisor/hypervisor.ts";
@@ -17,6 +24,7 @@ import { type Kept, type KeptMachine, keepCluster, putBack, readKept } from "./k
 import type { Machine } from "./machine/machine.ts";
 import { memoryOf } from "./machine/processes.ts";
 import { claimNumber, controlPort, labNumbers } from "./number.ts";
+import { orchestratorMissing, orchestratorProgram } from "./orchestrator.ts";
 import { type PeerCuts, peerCuts, peerCutsMissing } from "./peer-cuts.ts";
 import { type LabDescription, type LabPaths, labPaths, writeDescription } from "./state.ts";
 import { type LabView, labView } from "./view.ts";
@@ -32,6 +40,13 @@ export interface LabOptions {
   readonly forPerson?: boolean;
   /** Default `lab-NUMBER`, or what was kept. */
   readonly clusterId?: string;
+  /**
+   * How clients reach the primary: through HAProxy on each node, all of which are targets of the balancer; or directly, with the nodes moved
+   * between the target groups.
+   */
+  readonly routing?: Routing;
+  /** Who notices that a primary is dead: by default the agents. Orchestrator's program is `ORCHESTRATOR_BIN`, or on PATH. */
+  readonly engine?: "agent" | "orchestrator";
   /** Added to the environment of every process of the nodes. */
   readonly env?: Readonly<Record<string, string>>;
   /** Scripts `bootstrap.mjs` and `agent.mjs` to run on the nodes instead of this checkout's own, built. */
@@ -81,7 +96,13 @@ export interface Lab extends LabView {
 }
 
 /** Names of units for people. */
-const unitWords = { mysqld: units.mysql, agent: units.agent, bootstrap: units.bootstrap } as const;
+const unitWords = {
+  mysqld: units.mysql,
+  agent: units.agent,
+  bootstrap: units.bootstrap,
+  haproxy: units.forwarder,
+  orchestrator: units.orchestrator,
+} as const;
 export type UnitWord = keyof typeof unitWords;
 
 const isUnitWord = (word: string): word is UnitWord => Object.keys(unitWords).includes(word);
@@ -96,8 +117,12 @@ const longestTemporaryPath = 60;
  * @throws when something is missing or in use; what was started is ended.
  */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const { keep = false } = options;
+  const { keep = false, routing = "forward" } = options;
   const report = options.report ?? (() => {});
+  const orchestrator = options.engine === "orchestrator" ? orchestratorProgram() : undefined;
+  if (options.engine === "orchestrator" && orchestrator === undefined) {
+    throw new Error(`${orchestratorMissing}. Nothing was started.`);
+  }
   const ending = endingSteps();
   /** Times one phase. */
   const phase = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -116,7 +141,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     // The scripts are needed when machines boot; until then they are built beside.
     const scripts = options.binDir === undefined ? buildScripts() : Promise.resolve(options.binDir);
     scripts.catch(() => {});
-    const { mysql, emulators } = await phase("programs", () => ensurePrograms(report));
+    const { mysql, emulators, haproxy } = await phase("programs", () => ensurePrograms(report, routing === "forward"));
     const cloud = await phase("emulated AWS", () =>
       startCloud({
         network,
@@ -135,6 +160,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
         nodes,
         application: { schema: accountNames.app, user: accountNames.app },
         serverVersion: mysql.version,
+        routing,
       }),
     );
     const cluster = kept === undefined ? created : await phase("kept data", () => putBack(paths, kept, cloud, created));
@@ -142,7 +168,12 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     const hypervisor = startHypervisor({
       cloud,
       cluster,
-      software: { binDir, mysqld: mysql.mysqld },
+      software: {
+        binDir,
+        mysqld: mysql.mysqld,
+        ...(haproxy === undefined ? {} : { haproxy }),
+        ...(orchestrator === undefined ? {} : { orchestrator }),
+      },
       machinesDir: paths.machines,
       socketsDir,
       run,
@@ -172,6 +203,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       operatorEnvironment: cloud.operatorEnvironment(),
       cluster,
       programs: { mysql: mysql.mysql },
+      engine: options.engine ?? "agent",
       paths,
     };
     await writeDescription(description);
@@ -285,14 +317,16 @@ const staying = (hypervisor: Hypervisor): KeptMachine[] =>
     .map(({ instance }) => ({ instanceId: instance.instanceId, address: instance.privateIp }));
 
 /** What every lab needs from the cache. What is missing is named, or made, all at the same time. */
-async function ensurePrograms(report: (line: string) => void) {
-  const programs = await ensureAll(reportLines((line) => report(line.trimEnd())));
+async function ensurePrograms(report: (line: string) => void, withHaproxy: boolean) {
+  const lines = reportLines((line) => report(line.trimEnd()));
+  const [programs, haproxy] = await Promise.all([ensureAll(lines), withHaproxy ? ensureHaproxy(lines) : undefined]);
   const python = ({ command: [program] }: (typeof programs)["moto"]): string => {
     if (program === undefined) throw new Error("The cache names no program for an emulator. Nothing was started.");
     return program;
   };
   return {
     mysql: programs.mysql,
+    haproxy: haproxy?.haproxy,
     emulators: { motoPython: python(programs.moto), ministackPython: python(programs.ministack) },
   };
 }

@@ -36,6 +36,8 @@ export interface LabDescription {
   readonly operatorEnvironment: Readonly<Record<string, string>>;
   readonly cluster: ClusterResources;
   readonly programs: { readonly mysql: string };
+  /** Who notices that a primary is dead. */
+  readonly engine: "agent" | "orchestrator";
   readonly paths: LabPaths;
 }
 

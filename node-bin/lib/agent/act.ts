@@ -1,90 +1,35 @@
-import { units } from "#contract/names.ts";
+import { Failure } from "#contract/failure-reasons.ts";
+import type { TopologyRecord } from "#contract/topology.ts";
 import { decideAgent } from "../cluster/agent-decision.ts";
 import { monotonicMs } from "../host/wait.ts";
+import { demoteAlone } from "./commands.ts";
 import type { AgentContext } from "./context.ts";
-import { leadOnce } from "./lead.ts";
+import { bootstrapAgain, followPrimary } from "./follow.ts";
 import { observeMysql } from "./observe.ts";
-import { mysqlStatus, noteRecord, staleAfterMs } from "./state.ts";
+import { reopen } from "./open.ts";
+import { mysqlStatus, staleAfterMs } from "./state.ts";
 
 /** How long a demotion may wait for commits that wait for an acknowledgement, milliseconds. */
 const demotionDeadlineMs = 5000;
 
-/** How long an agent waits for another's election before it looks again, milliseconds. */
-const electionPatienceMs = 10_000;
-
-/**
- * Read-only before any session is freed. When commits that wait for an acknowledgement hold it up, mysqld is killed:
- * switching semi-sync off instead would tell those clients that a lost write is safe.
- */
-const demote = async (context: AgentContext, because: string): Promise<void> => {
-  const { log, mysql, services } = context;
-  log.warn(`demoting: ${because}`);
+/** Opens this node, unless an election is under way: then the record is looked at again after it. */
+const reopenSoon = async (context: AgentContext, because: string): Promise<void> => {
   try {
-    await mysql.setSuperReadOnly({ timeoutMs: demotionDeadlineMs });
+    const held = context.state.heldBy;
+    await reopen(context, `reopened: ${because}`, {
+      patienceMs: 0,
+      // An operation that was not ended by itself finds its own id, and so that it was undone.
+      ...(held ? { operationId: held.operationId } : {}),
+    });
   } catch (error) {
-    log.warn(`mysqld did not become read-only: ${error instanceof Error ? error.message : String(error)}; killing it`);
-    await services.kill(units.mysql, "SIGKILL");
-    return;
+    if (!(error instanceof Failure && error.reason === "lock-held")) throw error;
+    context.log.debug(error.message);
   }
-  await mysql.endClientSessions();
-  await mysql.setSourceSemiSync({ on: false });
-};
-
-/** Takes a new fence for the recorded primary, this node, and opens it. */
-const reopen = async (context: AgentContext, because: string): Promise<void> => {
-  const { election, highestFence, identity, log, mysql, state, topology } = context;
-  const grant = await election.acquire({
-    deadlineMs: electionPatienceMs,
-    signal: context.signal,
-    fenceAbove: context.state.record?.fence ?? 0,
-  });
-  grant.startRenewing();
-  try {
-    const record = await topology.read();
-    const observed = await mysql.observe();
-    if (record?.instance_id !== identity.instanceId || record.server_uuid !== observed.server_uuid) {
-      log.warn("not opening: the record changed while this node waited for the election lock");
-      return;
-    }
-    await highestFence.raise(grant.fence);
-    const written = await topology.write(
-      { ...record, private_ip: identity.privateIp, fence: grant.fence, reason: `reopened: ${because}` },
-      { readRvn: record.rvn, needsHigherFence: true },
-    );
-    if (written.outcome === "superseded") {
-      log.warn("not opening: the record was changed by another at the same moment");
-      return;
-    }
-    noteRecord(state, written.record);
-    // While forming there are no ackers yet, and nobody is served; the first ackers are listed with it on.
-    if (record.phase === "serving") await mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
-    grant.assertHeld();
-    await mysql.open();
-    log.info(`opened under fence ${grant.fence}: ${because}`);
-  } finally {
-    await grant.release("opening ended");
-  }
-};
-
-/** A bootstrap that could not help is not asked for again at once, milliseconds. */
-const askAgainAfterMs = 10_000;
-
-const bootstrapAgain = async (context: AgentContext, because: string): Promise<void> => {
-  const { state } = context;
-  if (monotonicMs() - state.askedForBootstrapAt < askAgainAfterMs) return;
-  state.askedForBootstrapAt = monotonicMs();
-  context.log.info(`starting the bootstrap again: ${because}`);
-  await context.services.restartLater(units.bootstrap);
-};
-
-/** One decision about the own mysqld, and its effect; what it changed is looked at before the next one. */
-export const actOnce = async (context: AgentContext): Promise<void> => {
-  if (await actOn(context)) await observeMysql(context);
 };
 
 /** Answers whether mysqld was changed. */
 const actOn = async (context: AgentContext): Promise<boolean> => {
-  const { identity, log, mysql, state } = context;
+  const { highestFence, identity, log, mysql, state } = context;
   const now = monotonicMs();
   const seen = mysqlStatus(state, now);
   if (seen.seen_ms_ago > staleAfterMs) return false;
@@ -95,18 +40,29 @@ const actOn = async (context: AgentContext): Promise<boolean> => {
     dataFormation: state.dataFormation,
     joined: state.bootstrap?.state === "joined",
     stoppedAtRvn: state.stoppedAtRvn,
+    highestFence: highestFence.current(),
+    heldByOperation: state.heldBy?.live === true,
   });
   // Goals are places in this server's own log, of this time as primary.
   if (decision.act !== "lead") state.replicas.clear();
   switch (decision.act) {
     case "nothing":
+    case "lead":
       return false;
     case "demote":
-      await demote(context, decision.because);
+      await demoteAlone(context, decision.because, demotionDeadlineMs);
       return true;
     case "reopen":
-      await reopen(context, decision.because);
+      await reopenSoon(context, decision.because);
       return true;
+    case "end-source-role":
+      await mysql.setSourceSemiSync({ on: false });
+      return true;
+    case "follow": {
+      const { follows, because } = await followPrimary(context, state.record as TopologyRecord);
+      if (!follows) log.debug(`does not follow yet: ${because}`);
+      return follows;
+    }
     case "acknowledge":
       log.info(`${decision.on ? "beginning" : "ceasing"} to acknowledge: ${decision.because}`);
       await mysql.setAcknowledging(decision.on);
@@ -118,7 +74,12 @@ const actOn = async (context: AgentContext): Promise<boolean> => {
     case "bootstrap-again":
       await bootstrapAgain(context, decision.because);
       return false;
-    case "lead":
-      return leadOnce(context);
   }
 };
+
+/** One decision about the own mysqld, and its effect; what it changed is looked at before the next one. */
+export const actOnce = (context: AgentContext): Promise<void> =>
+  // What was decided before a command was carried out is not done after it.
+  context.turn(async () => {
+    if (await actOn(context)) await observeMysql(context);
+  });

@@ -1,11 +1,13 @@
 import type { NodeStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
+import { Failure } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import { type AckerDecision, decideAckers, enoughHold, type ReplicaView } from "../cluster/ackers.ts";
 import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
+import { reopen } from "./open.ts";
 import { noteRecord, type ReplicaMemory } from "./state.ts";
 
 /** An acker that is silent or cut off for longer than this is taken off the list, milliseconds. */
@@ -51,15 +53,18 @@ const viewOf = (
 /** Asks every replica. */
 const look = async (context: AgentContext, record: TopologyRecord): Promise<Round> => {
   const { agents, state } = context;
+  let highest = 0;
   const replicas = await Promise.all(
     (state.peers ?? []).map(async (peer) => {
       const now = monotonicMs();
       const memory = state.replicas.get(peer.instanceId) ?? { goal: undefined, answeredAt: now, receivedAt: now };
       state.replicas.set(peer.instanceId, memory);
       const status = await agents.status(peer.privateIp).catch(() => undefined);
+      highest = Math.max(highest, status?.highest_fence ?? 0);
       return viewOf(peer.instanceId, status, memory, record.server_uuid, monotonicMs());
     }),
   );
+  state.fenceSeenElsewhere = highest;
   return { record, replicas };
 };
 
@@ -78,7 +83,7 @@ const setGoals = async (context: AgentContext, round: Round): Promise<void> => {
 const rewrite = async (
   context: AgentContext,
   record: TopologyRecord,
-  change: Partial<Pick<TopologyRecord, "ackers" | "phase">>,
+  change: { readonly [K in "ackers" | "phase" | "degraded"]?: TopologyRecord[K] | undefined },
   why: string,
 ): Promise<boolean> => {
   const { identity, log, state, topology } = context;
@@ -206,13 +211,71 @@ const refusedInstances = async (context: AgentContext): Promise<string[]> => {
     .map(([instanceId]) => instanceId);
 };
 
+/** How long too few ackers may be connected before a primary that may go on without them does, milliseconds. */
+const goOnAloneAfterMs = 10_000;
+
+/**
+ * With `write_without_ackers = allow` a primary that has had too few ackers for a while is recorded as degraded, without any
+ * acker, so that nobody is promoted automatically; then its commits wait for nobody.
+ */
+const goOnAlone = async (context: AgentContext, round: Round): Promise<boolean> => {
+  const { config, log, mysql, state } = context;
+  const { record } = round;
+  const semiSync = state.mysql.semi_sync;
+  const enough = (semiSync?.clients ?? 0) >= record.wait_count;
+  if (enough || record.phase !== "serving" || record.degraded || !semiSync?.source_enabled) {
+    state.fewAckersSince = undefined;
+    return false;
+  }
+  state.fewAckersSince ??= monotonicMs();
+  if (config.write_without_ackers !== "allow") return false;
+  if (monotonicMs() - state.fewAckersSince < goOnAloneAfterMs) return false;
+  const why = `${semiSync.clients} of ${record.wait_count} ackers are connected, and write_without_ackers allows it`;
+  const degraded = { since: new Date().toISOString(), by: "write_without_ackers" };
+  if (!(await rewrite(context, record, { ackers: [], degraded }, why))) return false;
+  log.warn(`commits wait for nobody from now on: ${why}`);
+  await mysql.setSourceSemiSync({ on: false, acceptLoss: true });
+  return true;
+};
+
+/** Enough ackers are listed again: what is acknowledged from now on outlives this node. */
+const endDegraded = async (context: AgentContext): Promise<void> => {
+  const { log, state } = context;
+  const record = state.record;
+  if (!record?.degraded || record.ackers.length < record.wait_count) return;
+  if (!state.mysql.semi_sync?.source_enabled) return;
+  if (await rewrite(context, record, { degraded: undefined }, "enough ackers are listed again")) {
+    log.info("no longer degraded: enough ackers are listed again");
+  }
+};
+
+/** Another node has seen a higher fence: an attempt came to nothing, or a command would be refused there. */
+const takeNewFence = async (context: AgentContext): Promise<boolean> => {
+  const { log, state } = context;
+  const record = state.record;
+  const seen = Math.max(state.fenceSeenElsewhere, context.highestFence.current());
+  if (!record || seen <= record.fence) return false;
+  try {
+    await context.turn(() =>
+      reopen(context, `took a new fence: another node has seen ${seen}, and no one was promoted`, { patienceMs: 500 }),
+    );
+  } catch (error) {
+    // An attempt is under way, or a candidate was stopped in one.
+    if (!(error instanceof Failure && error.reason === "lock-held")) throw error;
+    log.debug(error.message);
+  }
+  return true;
+};
+
 /** One round of the open primary: at most one change of the acker list, and the change to `serving`. Answers whether mysqld was changed. */
 export const leadOnce = async (context: AgentContext): Promise<boolean> => {
   const { state } = context;
   const record = state.record;
   // Without a list of instances nobody can be said to be gone.
-  if (!record || state.peers === undefined) return false;
+  if (!record || state.peers === undefined || state.heldBy) return false;
   const round = await look(context, record);
+  if (await takeNewFence(context)) return true;
+  if (await goOnAlone(context, round)) return true;
   const decision = decideAckers(
     {
       record,
@@ -226,5 +289,6 @@ export const leadOnce = async (context: AgentContext): Promise<boolean> => {
   await setGoals(context, round);
   await perform(context, round, decision);
   await beginServing(context);
+  await endDegraded(context);
   return decision.step === "semi-sync-on";
 };

@@ -8,16 +8,21 @@ export interface Loop {
   readonly everyMs: number;
   /** One round. What it throws is shown as a problem until a round succeeds; the loop goes on. */
   round(): Promise<void>;
-  /** When this text changes, the next round begins at once. */
+  /** When this text changes, the next round begins at once. It is looked at when something happened, and a few times a second. */
   readonly wakeOn?: () => string;
+  /** The next round begins at once when something happened, whatever it was. */
+  readonly wakes?: boolean;
 }
 
 /** How often a waiting loop looks whether it should wake, milliseconds. */
-const wakeCheckMs = 100;
+const wakeCheckMs = 250;
+
+/** How often a loop that waits for long shows that it is not hanging, milliseconds. */
+const showAliveMs = 5000;
 
 /** Runs a loop until the agent ends. */
 export const runLoop = async (context: AgentContext, loop: Loop): Promise<void> => {
-  const { log, signal, state } = context;
+  const { log, signal, state, waker } = context;
   while (!signal.aborted) {
     const key = loop.wakeOn?.();
     state.loops.set(loop.name, monotonicMs());
@@ -33,7 +38,12 @@ export const runLoop = async (context: AgentContext, loop: Loop): Promise<void> 
     const until = monotonicMs() + loop.everyMs;
     while (!signal.aborted && monotonicMs() < until && (!loop.wakeOn || loop.wakeOn() === key)) {
       state.loops.set(loop.name, monotonicMs());
-      await pause(loop.wakeOn ? Math.min(wakeCheckMs, loop.everyMs) : loop.everyMs, signal);
+      if (loop.wakes) {
+        await waker.wait(loop.everyMs, signal);
+        break;
+      }
+      if (loop.wakeOn) await waker.wait(Math.min(wakeCheckMs, loop.everyMs), signal);
+      else await pause(Math.min(showAliveMs, until - monotonicMs()), signal);
     }
   }
 };

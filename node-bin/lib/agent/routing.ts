@@ -50,6 +50,7 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
     serving: state.record?.phase === "serving",
     joined: state.bootstrap?.state === "joined",
     leaving: state.leaving !== undefined,
+    mode: config.write_routing,
     seen: {
       roleTag: instance?.tags[tags.role],
       inWriteGroup: write.registered,

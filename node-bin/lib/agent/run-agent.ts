@@ -1,6 +1,4 @@
 import { join } from "node:path";
-import * as v from "valibot";
-import { StopAcknowledging } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import { describeFailure } from "#contract/failure-reasons.ts";
 import { leaseTimings } from "#contract/lease.ts";
@@ -11,14 +9,22 @@ import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs } from "../host/wait.ts";
 import { replicationAccount } from "../mysql/accounts.ts";
 import { actOnce } from "./act.ts";
+import { commandHandlers } from "./commands.ts";
 import type { AgentContext } from "./context.ts";
+import { applyForwarding, forwardingKey } from "./forwarding.ts";
+import { leadOnce } from "./lead.ts";
 import { watchLeaving } from "./leaving.ts";
 import { type Loop, runLoop } from "./loops.ts";
 import type { Nonces } from "./nonces.ts";
 import { observeMysql } from "./observe.ts";
+import { takeLease } from "./open.ts";
+import { orchestratorLoops } from "./orchestrator.ts";
+import { replacePrimary } from "./replace-primary.ts";
+import { reportPromotion } from "./report.ts";
 import { reconcileRouting, routingKey } from "./routing.ts";
 import { startAgentServer } from "./server.ts";
-import { type AgentSelf, healthVerdict, nodeStatus, noteRecord, readsVerdict, writesVerdict } from "./state.ts";
+import { type AgentSelf, healthVerdict, nodeStatus, readsVerdict, staleAfterMs, writesVerdict } from "./state.ts";
+import { watchLease, watchOperation, watchRecord } from "./watch.ts";
 
 /** How often mysqld is looked at, milliseconds. */
 const observeEveryMs = 250;
@@ -28,13 +34,6 @@ const actEveryMs = 250;
 const peersEveryMs = 5000;
 /** How often the outside is compared with the record when nothing changed here, milliseconds. */
 const reconcileEveryMs = 5000;
-
-const watchRecord = async (context: AgentContext): Promise<void> => {
-  const { highestFence, state, topology } = context;
-  const record = await topology.read();
-  noteRecord(state, record);
-  if (record) await highestFence.raise(record.fence);
-};
 
 const watchSelf = async (context: AgentContext, data: DataDirectories): Promise<void> => {
   const { config, state } = context;
@@ -53,29 +52,32 @@ const watchPeers = async (context: AgentContext): Promise<void> => {
 
 /**
  * Holds the primary lease while the record names this node and its mysqld answers: the lease says that the primary is
- * alive. A dead mysqld releases it at once; one that hangs lets it go stale.
+ * alive. A dead mysqld lets it go at once; one that hangs lets it go stale. One that was replaced leaves it to its successor.
  */
 const keepLease = async (context: AgentContext): Promise<void> => {
-  const { identity, log, primaryLease, state } = context;
+  const { identity, log, state } = context;
   const named = state.record?.instance_id === identity.instanceId;
-  const held = state.lease?.held() === true;
-  if (named && state.mysql.up) {
-    if (held) return;
-    const grant = await primaryLease.tryAcquire({ force: true });
-    if (!grant) return;
-    grant.startRenewing();
-    state.lease = grant;
-    log.info(`holds the primary lease under its fence ${grant.fence}`);
-    return;
-  }
+  const answers = state.mysql.up && monotonicMs() - state.mysqlAt <= staleAfterMs;
+  if (named && answers) return takeLease(context);
   if (!state.lease) return;
-  const lease = state.lease;
+  const { lease } = state;
   state.lease = undefined;
-  const why = named
-    ? `mysqld does not answer: ${state.mysql.error ?? "no reason"}`
-    : "another node is recorded as primary";
-  log.warn(`releases the primary lease: ${why}`);
+  if (!named) {
+    lease.forget();
+    return log.info("leaves the primary lease to the recorded primary");
+  }
+  const why = `mysqld does not answer: ${state.mysql.error ?? "it was not seen for too long"}`;
+  if (!state.mysqldDead) {
+    lease.forget();
+    return log.warn(`renews the primary lease no more: ${why}`);
+  }
+  log.warn(`lets go of the primary lease: ${why}`);
   await lease.release(why);
+  await Promise.all(
+    (state.peers ?? []).map((peer) =>
+      context.agents.command(peer.privateIp, "nudge", state.record?.fence ?? 0, {}).catch(() => {}),
+    ),
+  );
 };
 
 const isOpenPrimary = ({ identity, state }: AgentContext): boolean =>
@@ -102,21 +104,49 @@ const releaseHeldCommits = async (context: AgentContext): Promise<void> => {
   if (released) log.info("released commits that waited for an acknowledgement which would not have come");
 };
 
-/** The primary makes the replication accounts of instances that got a server id, on this server only. */
+/**
+ * A primary that has lost the store and its ackers cannot know whether it was replaced: it serves nobody, and whoever is
+ * connected looks for the primary anew.
+ */
+const closeSessionsWithoutAckers = async (context: AgentContext, self: AgentSelf): Promise<void> => {
+  const { log, mysqlForWrites, state } = context;
+  const alone =
+    isOpenPrimary(context) &&
+    state.record?.phase === "serving" &&
+    !state.record.degraded &&
+    state.lease?.held() !== true &&
+    !writesVerdict(state, self, monotonicMs()).ok;
+  const before = state.alone;
+  state.alone = alone;
+  // Twice in a row: a lease is taken up again at once after the agent or mysqld was started anew.
+  if (!alone || !before) return;
+  const ended = await mysqlForWrites.endClientSessions();
+  if (ended > 0) log.warn(`ended ${ended} sessions: neither the store nor enough ackers can be reached`);
+};
+
+/**
+ * The primary makes the replication accounts of instances that got a server id: at once on this server only, and when commits
+ * do not have to wait for long also on the replicas, so that whoever is primary next has them.
+ */
 const keepAccounts = async (context: AgentContext): Promise<void> => {
-  const { config, mysqlForWrites, table } = context;
+  const { config, log, mysqlForWrites, state, table } = context;
   if (!isOpenPrimary(context)) return;
-  const ids = await allocatedServerIds(table, config.cluster_id);
-  const known = new Set(await mysqlForWrites.accountUsers());
-  const missing = Object.values(ids).filter((serverId) => !known.has(accountNames.replication(serverId)));
-  if (missing.length === 0) return;
+  const ids = Object.values(await allocatedServerIds(table, config.cluster_id));
   const credentials = await context.credentials();
-  await mysqlForWrites.ensureAccounts(
-    missing.map((serverId) =>
-      replicationAccount({ serverId, network: config.account_network, password: credentials.replication }),
-    ),
-  );
-  context.log.info(`created replication accounts: ${missing.map(accountNames.replication).join(", ")}`);
+  const accountOf = (serverId: number, everywhere: boolean) =>
+    replicationAccount({ serverId, network: config.account_network, password: credentials.replication, everywhere });
+  const known = new Set(await mysqlForWrites.accountUsers());
+  const missing = ids.filter((serverId) => !known.has(accountNames.replication(serverId)));
+  if (missing.length > 0) {
+    await mysqlForWrites.ensureAccounts(missing.map((serverId) => accountOf(serverId, false)));
+    log.info(`created replication accounts: ${missing.map(accountNames.replication).join(", ")}`);
+  }
+  const semiSync = state.mysql.semi_sync;
+  const waits = semiSync?.source_enabled === true && semiSync.clients < (state.record?.wait_count ?? 1);
+  // One that is refused stays locked until its agent has answered.
+  const locked = new Set(await mysqlForWrites.lockedAccounts());
+  const shared = ids.filter((serverId) => !locked.has(accountNames.replication(serverId)));
+  if (!waits) await mysqlForWrites.ensureAccounts(shared.map((serverId) => accountOf(serverId, true)));
 };
 
 /** Runs the agent until its signal is aborted. */
@@ -137,14 +167,7 @@ export const runAgent = async (
       servesReads: (limit) => readsVerdict(state, self, monotonicMs(), limit),
       status: () => nodeStatus(state, self, highestFence.current(), monotonicMs()),
     },
-    handlers: {
-      nudge: async () => watchRecord(context),
-      acknowledge: async (body) => {
-        const { rvn } = v.parse(StopAcknowledging, body);
-        state.stoppedAtRvn = rvn;
-        if (state.mysql.up) await context.mysql.setAcknowledging(false);
-      },
-    },
+    handlers: commandHandlers(context),
     guard: {
       key: () => agentKey,
       nonces,
@@ -162,8 +185,28 @@ export const runAgent = async (
     { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchRecord(context) },
     { name: "self", everyMs: 500, round: () => watchSelf(context, data) },
     { name: "peers", everyMs: peersEveryMs, round: () => watchPeers(context) },
-    { name: "lease", everyMs: observeEveryMs, round: () => keepLease(context) },
-    { name: "act", everyMs: actEveryMs, round: () => actOnce(context) },
+    { name: "lease", everyMs: observeEveryMs, round: () => keepLease(context), wakes: true },
+    { name: "primary's lease", everyMs: leaseTimings.short.observeEveryMs, round: () => watchLease(context) },
+    { name: "operation", everyMs: leaseTimings.short.observeEveryMs, round: () => watchOperation(context) },
+    { name: "report", everyMs: 2000, round: () => reportPromotion(context) },
+    { name: "act", everyMs: actEveryMs, round: () => actOnce(context), wakes: true },
+    {
+      name: "lead",
+      everyMs: actEveryMs,
+      round: async () => {
+        if (isOpenPrimary(context) && (await leadOnce(context))) await observeMysql(context);
+      },
+      wakes: true,
+    },
+    { name: "failover", everyMs: actEveryMs, round: () => replacePrimary(context), wakes: true },
+    ...orchestratorLoops(context),
+    { name: "sessions", everyMs: 500, round: () => closeSessionsWithoutAckers(context, self) },
+    {
+      name: "forwarder",
+      everyMs: 500,
+      round: () => applyForwarding(context),
+      wakeOn: () => forwardingKey(context),
+    },
     { name: "leaving", everyMs: 1000, round: () => watchLeaving(context) },
     { name: "accounts", everyMs: 1000, round: () => keepAccounts(context) },
     { name: "held commits", everyMs: 500, round: () => releaseHeldCommits(context) },
@@ -184,5 +227,6 @@ export const runAgent = async (
   await Promise.all(loops.map((loop) => runLoop(context, loop)));
   server.closeAllConnections();
   server.close();
-  await state.lease?.release("the agent was stopped").catch(() => {});
+  // The primary lives on without its agent, which is started again; its lease is taken up then.
+  state.lease?.forget();
 };

@@ -9,6 +9,7 @@ import {
   maxLagParameter,
   type NodeStatus,
 } from "#contract/agent-api.ts";
+import { failureReport } from "#contract/failure-reasons.ts";
 import type { Verdict } from "../cluster/serving.ts";
 import type { Nonces } from "./nonces.ts";
 import { isSignedBy } from "./signature.ts";
@@ -96,7 +97,11 @@ const handleCommand = async (
   if (!fresh || !signed || !Number.isSafeInteger(fence))
     return answer(response, 403, { error: "the signature or its nonce is not valid" });
   if (!(await guard.acceptFence(fence))) return answer(response, 409, { error: "a higher fence has been seen" });
-  answer(response, 200, (await handler(parseJson(body), fence)) ?? {});
+  try {
+    answer(response, 200, (await handler(parseJson(body), fence)) ?? {});
+  } catch (error) {
+    answer(response, 422, failureReport(error));
+  }
 };
 
 const maxLagOf = (url: URL): number | undefined => {

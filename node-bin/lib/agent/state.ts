@@ -4,7 +4,7 @@ import type { BootstrapProgress } from "../bootstrap/progress.ts";
 import type { PrimaryLog } from "../cluster/ackers.ts";
 import type { KnownLag } from "../cluster/lag.ts";
 import { type ServingView, servesReads, servesWrites, type Verdict } from "../cluster/serving.ts";
-import type { Grant } from "../coordination/lease.ts";
+import type { Grant, LeaseView } from "../coordination/lease.ts";
 import { monotonicMs } from "../host/wait.ts";
 
 /** What is remembered of a replica between two rounds. */
@@ -17,6 +17,26 @@ export interface ReplicaMemory {
 
 /** What was seen of mysqld, without its age. */
 export type SeenMysql = Omit<MysqlStatus, "seen_ms_ago">;
+
+/** An operation that holds this primary read-only. */
+export interface HoldingOperation {
+  readonly operationId: string;
+  /** When it was told to, milliseconds on the monotonic clock. */
+  readonly since: number;
+  /** Whether the operation's lock was seen to be renewed, at the last look; before the first look it is taken to be. */
+  live: boolean;
+}
+
+/** What an agent remembers of its node's Orchestrator, when that is the engine. */
+export interface OrchestratorMemory {
+  /** Answers by recovery: a hook that comes twice gets the same one. */
+  readonly attempts: Map<string, Promise<{ readonly allowed: boolean; readonly because: string }>>;
+  /** Vetoed recoveries, which block the next one until they are acknowledged, and since when. */
+  readonly toAcknowledge: Map<string, { readonly because: string; readonly since: number }>;
+  raft: NodeStatus["raft"];
+  /** It was stopped for good, because this node leaves. */
+  left: boolean;
+}
 
 /** Another instance of the cluster, as EC2 lists it. */
 export interface Peer {
@@ -35,6 +55,39 @@ export interface AgentState {
   bootstrap: BootstrapProgress | undefined;
   dataFormation: number | undefined;
   stoppedAtRvn: string | undefined;
+  /** mysqld does not run, which is not the same as not to answer: the primary lets go of its lease at once. */
+  mysqldDead: boolean;
+  /** The primary lease as this node saw it last. */
+  primaryLease: LeaseView | undefined;
+  /** The operation that has made this primary read-only. */
+  heldBy: HoldingOperation | undefined;
+  /** New connections are held back until then, milliseconds on the monotonic clock. */
+  drainingUntil: number;
+  /** Another agent has seen this fence, which is above the recorded one; the primary takes a new one. */
+  fenceSeenElsewhere: number;
+  /** When an attempt to replace the primary may be made again, milliseconds on the monotonic clock. */
+  nextAttemptAt: number;
+  /** When this node noticed that the primary has to be replaced. */
+  noticedAt: number | undefined;
+  /** An operation whose runner does not renew the lock, and since when this node has seen that. */
+  staleOperation: { readonly id: string; readonly since: number } | undefined;
+  tookUpAt: number;
+  /** The promotion that was reported last, by its fence. */
+  reportedFence: number;
+  /** The timeline that the bucket is known to have. */
+  keptTimeline: number;
+  /** It was cut off from the store and its ackers at the last look. */
+  alone: boolean;
+  /** The highest fence under which this node knows that a primary was opened. */
+  openedFence: number;
+  /** When this node read of another primary first, milliseconds on the monotonic clock. */
+  newPrimaryAt: number;
+  /** The primary whose sessions this node's forwarder has let stand. */
+  forwardedTo: string | undefined;
+  /** From when it was noticed that the primary has to be replaced until this node was open, milliseconds. */
+  outageMs: number | undefined;
+  /** Too few ackers have been connected since then; undefined while there are enough. */
+  fewAckersSince: number | undefined;
   /** Undefined until EC2 has answered once. */
   peers: readonly Peer[] | undefined;
   /** The group is about to terminate this instance; `let-go` once it may. */
@@ -42,6 +95,7 @@ export interface AgentState {
   /** Commits waited in the last look although enough ackers were connected. */
   commitsHeld: boolean;
   askedForBootstrapAt: number;
+  readonly orchestrator: OrchestratorMemory;
   /** What the primary remembers of each replica between two rounds. */
   readonly replicas: Map<string, ReplicaMemory>;
   /** What is wrong, by the loop that found it. */
@@ -61,10 +115,28 @@ export const emptyState = (): AgentState => ({
   bootstrap: undefined,
   dataFormation: undefined,
   stoppedAtRvn: undefined,
+  mysqldDead: false,
+  primaryLease: undefined,
+  heldBy: undefined,
+  drainingUntil: Number.NEGATIVE_INFINITY,
+  fenceSeenElsewhere: 0,
+  nextAttemptAt: Number.NEGATIVE_INFINITY,
+  noticedAt: undefined,
+  staleOperation: undefined,
+  tookUpAt: Number.NEGATIVE_INFINITY,
+  reportedFence: 0,
+  keptTimeline: 0,
+  alone: false,
+  openedFence: 0,
+  newPrimaryAt: Number.NEGATIVE_INFINITY,
+  forwardedTo: undefined,
+  outageMs: undefined,
+  fewAckersSince: undefined,
   peers: undefined,
   leaving: undefined,
   commitsHeld: false,
   askedForBootstrapAt: Number.NEGATIVE_INFINITY,
+  orchestrator: { attempts: new Map(), toAcknowledge: new Map(), raft: undefined, left: false },
   replicas: new Map(),
   problems: new Map(),
   loops: new Map(),
@@ -72,6 +144,7 @@ export const emptyState = (): AgentState => ({
 
 /** Keeps the record as it was read or written just now. */
 export const noteRecord = (state: AgentState, record: TopologyRecord | undefined): void => {
+  if (record?.instance_id !== state.record?.instance_id) state.newPrimaryAt = monotonicMs();
   state.record = record;
   state.recordAt = monotonicMs();
 };
@@ -167,5 +240,6 @@ export const nodeStatus = (state: AgentState, self: AgentSelf, highestFence: num
   highest_fence: highestFence,
   serves_writes: writesVerdict(state, self, now),
   serves_reads: readsVerdict(state, self, now),
+  ...(state.orchestrator.raft && { raft: state.orchestrator.raft }),
   problems: problemsOf(state),
 });

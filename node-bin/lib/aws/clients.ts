@@ -3,6 +3,7 @@ import type { EC2Client } from "@aws-sdk/client-ec2";
 import type { ElasticLoadBalancingV2Client } from "@aws-sdk/client-elastic-load-balancing-v2";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
+import type { SNSClient } from "@aws-sdk/client-sns";
 import type { DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
 
 /** Where and from which address AWS is called. */
@@ -24,6 +25,7 @@ export interface Aws {
   ec2(): Promise<EC2Client>;
   autoScaling(): Promise<AutoScalingClient>;
   elbv2(): Promise<ElasticLoadBalancingV2Client>;
+  sns(): Promise<SNSClient>;
   /** Closes the connections of the clients that were made. */
   close(): void;
 }
@@ -98,6 +100,10 @@ export const makeAws = ({ region, sourceAddress }: AwsOptions): Aws => {
     elbv2: once(async () => {
       const { ElasticLoadBalancingV2Client } = await import("./sdk/load-balancing.ts");
       return opening(new ElasticLoadBalancingV2Client(settings(control)));
+    }),
+    sns: once(async () => {
+      const { SNSClient } = await import("./sdk/sns.ts");
+      return opening(new SNSClient(settings(control)));
     }),
     close: () => {
       for (const client of opened) client.destroy();

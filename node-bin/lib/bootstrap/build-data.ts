@@ -10,6 +10,7 @@ import { type Account, clusterAccounts } from "../mysql/accounts.ts";
 import { withAdoptedServer } from "../mysql/adopt.ts";
 import { initialiseDataDirectory, withPrivateServer } from "../mysql/initialise.ts";
 import type { BootstrapContext } from "./context.ts";
+import { namingSetAside } from "./set-aside.ts";
 
 const markerOf = (
   context: BootstrapContext,
@@ -61,6 +62,8 @@ export const restoreData = async (context: BootstrapContext, backup: BackupManif
     owner,
     signal: context.signal,
     progress: (line) => log.info(line),
+  }).catch(async (error: unknown) => {
+    throw await namingSetAside(context, error);
   });
   await data.place(
     building,

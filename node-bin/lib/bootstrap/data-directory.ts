@@ -14,11 +14,14 @@ export interface DataDirectories {
   mark(marker: Marker): Promise<void>;
   /** Renames what lies at the place; answers the new name. */
   setAside(now: Date): Promise<string>;
+  /** What was set aside before and is still there, the oldest first. */
+  setAsideBefore(): Promise<string[]>;
 }
 
 /** The data directory of one node. `building` and set-aside folders lie beside it, on the same file system. */
 export const dataDirectories = (datadir: string, clusterId: string): DataDirectories => {
   const building = `${datadir}.building`;
+  const aside = `${datadir}.set-aside-`;
   const parent = dirname(datadir);
   const writeMarker = (folder: string, marker: Marker): Promise<void> =>
     writeDurably(join(folder, markerName), `${JSON.stringify(marker, undefined, 2)}\n`, 0o644);
@@ -39,10 +42,17 @@ export const dataDirectories = (datadir: string, clusterId: string): DataDirecto
     },
     mark: (marker) => writeMarker(datadir, marker),
     setAside: async (now) => {
-      const name = `${datadir}.set-aside-${now.toISOString().replaceAll(":", "-")}`;
+      const name = `${aside}${now.toISOString().replaceAll(":", "-")}`;
       await rename(datadir, name);
       await syncDirectory(parent);
       return name;
+    },
+    setAsideBefore: async () => {
+      const beside = (await listIfThere(parent)) ?? [];
+      return beside
+        .map((name) => join(parent, name))
+        .filter((path) => path.startsWith(aside))
+        .sort();
     },
   };
 };

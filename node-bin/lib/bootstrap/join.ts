@@ -2,14 +2,16 @@ import type { NodeStatus, ReplicationStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import { Failure } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
-import { units } from "#contract/names.ts";
 import { ports } from "#contract/ports.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { Marker } from "../cluster/data-directory.ts";
 import { monotonicMs, waitFor } from "../host/wait.ts";
 import type { MysqlObservation } from "../mysql/server.ts";
+import { applyReceived } from "./apply-received.ts";
 import type { BootstrapContext } from "./context.ts";
 import { startMysql } from "./form.ts";
+import { saveBeforeReseed } from "./reseed.ts";
+import { stillPrimary, untilNotFrozen } from "./still-primary.ts";
 
 /** MySQL's error numbers that a joining replica may meet. */
 const accessDenied = [1045, 1698, 3118];
@@ -30,39 +32,34 @@ export type JoinOutcome =
     };
 
 /**
- * The record, while it names this primary. Errors: `superseded` when it names another, or when this one stopped renewing its
- * lease while it formed the cluster: then one of those who wait for it has to take over.
+ * What the recorded primary says of its mysqld, seen after the moment `since`, monotonic milliseconds: everything that was its before is in
+ * it, so that what it lacks is not its.
  */
-const stillPrimary = async (context: BootstrapContext, record: TopologyRecord): Promise<TopologyRecord> => {
-  const now = await context.topology.read();
-  if (now?.instance_id !== record.instance_id) {
-    throw new Failure("superseded", {
-      message: `The primary changed to ${now?.instance_id ?? "nobody"} while this node was joining.`,
-    });
-  }
-  if (now.phase === "forming" && (await context.primaryWatch.look(now)) === "stale") {
-    throw new Failure("superseded", {
-      message: `${now.instance_id} stopped renewing its lease while it formed the cluster.`,
-    });
-  }
-  return now;
-};
-
-const primaryStatus = async (context: BootstrapContext, record: TopologyRecord): Promise<NodeStatus> => {
+const primaryStatus = async (context: BootstrapContext, record: TopologyRecord, since: number): Promise<NodeStatus> => {
   let last = "no answer";
   return waitFor(
     `the primary ${record.instance_id} to say what it has executed`,
     async () => {
       await stillPrimary(context, record);
+      const asked = monotonicMs();
       const status = await context.agents.status(record.private_ip).catch((error: unknown) => {
         last = error instanceof Error ? error.message : String(error);
         return undefined;
       });
-      if (status?.mysql.up && status.mysql.gtid_executed !== undefined) return status;
-      if (status) last = status.mysql.error ?? "its mysqld is not up";
+      if (!status) return undefined;
+      const { mysql } = status;
+      if (status.instance_id !== record.instance_id) {
+        last = `${status.instance_id} answers at ${record.private_ip}`;
+      } else if (!mysql.up || mysql.gtid_executed === undefined) {
+        last = mysql.error ?? "its mysqld is not up";
+      } else if (mysql.server_uuid !== record.server_uuid) {
+        last = `its mysqld is ${mysql.server_uuid ?? "unknown"}, and the record has ${record.server_uuid}`;
+      } else if (asked - mysql.seen_ms_ago < since) {
+        last = `its agent looked at mysqld ${Math.round(mysql.seen_ms_ago)} ms ago`;
+      } else return status;
       return undefined;
     },
-    { everyMs: 500, deadlineMs: 600_000, lastSeen: () => last, signal: context.signal },
+    { everyMs: 100, deadlineMs: 600_000, lastSeen: () => last, signal: context.signal },
   );
 };
 
@@ -96,69 +93,26 @@ const replicationProblem = (replication: ReplicationStatus, began: number): Fail
   return undefined;
 };
 
-/**
- * Makes this node a replica of the recorded primary and waits until it has executed what the primary had when it began.
- * Nothing of the node's own is ever replicated away: errant transactions are looked for before replication starts.
- */
-export const joinAsReplica = async (
-  context: BootstrapContext,
-  record: TopologyRecord,
-  marker: Marker,
-  serverId: number,
-): Promise<JoinOutcome> => {
-  const { config, identity, log, mysql } = context;
-  const started = await startMysql(context);
-  if (!started.super_read_only) await mysql.setSuperReadOnly();
-  let observed = await claimBackupSet(context, started, marker);
-  // One that is only trying to connect is set up anew: what it was told may be what is wrong.
-  const replicatesAlready =
-    observed.replication?.source_host === record.private_ip && observed.replication.receiver === "yes";
-  if (observed.replication && !replicatesAlready) {
-    await mysql.stopReplication();
-    observed = await mysql.observe();
-  }
+/** Connects to the primary, as soon as this node may receive. */
+const startReceiving = async (context: BootstrapContext, record: TopologyRecord, serverId: number): Promise<void> => {
+  const { config, identity, mysql } = context;
+  await untilNotFrozen(context, record);
+  await context.step(`replicating from ${record.instance_id}`);
+  const credentials = await context.credentials();
+  await mysql.configureSource({
+    host: record.private_ip,
+    port: ports.mysql,
+    user: accountNames.replication(serverId),
+    password: credentials.replication,
+    tls: config.mysql.replication_tls === "required",
+    bind: identity.privateIp,
+  });
+  await mysql.startReplication();
+};
 
-  await context.step("comparing with the primary");
-  // What this very primary began is in its log, also when it still waits there for an acknowledgement and is not executed yet.
-  const primary = await primaryStatus(context, record);
-  const theirs = primary.mysql.gtid_executed ?? "";
-  const errant = replicatesAlready
-    ? ""
-    : gtid.ofOthers(gtid.subtract(observed.gtid_executed, theirs), record.server_uuid);
-  if (!gtid.isEmpty(errant)) {
-    if (record.phase === "forming")
-      return {
-        joined: false,
-        replace: `it has ${errant}, which the primary of this forming cluster does not have`,
-        needsNewerBackup: false,
-      };
-    throw new Failure("errant-transactions", {
-      message: `This node has ${errant}, which the primary ${record.instance_id} does not have.`,
-    });
-  }
-  const missing = gtid.subtract(primary.mysql.gtid_purged ?? "", observed.gtid_executed);
-  if (!gtid.isEmpty(missing))
-    return {
-      joined: false,
-      replace: `the primary has purged ${missing} from its binlogs, which this node does not have`,
-      needsNewerBackup: true,
-    };
-
-  if (!replicatesAlready) {
-    await context.step(`replicating from ${record.instance_id}`);
-    const credentials = await context.credentials();
-    await mysql.stopReplication();
-    await mysql.configureSource({
-      host: record.private_ip,
-      port: ports.mysql,
-      user: accountNames.replication(serverId),
-      password: credentials.replication,
-      tls: config.mysql.replication_tls === "required",
-      bind: identity.privateIp,
-    });
-    await mysql.startReplication();
-  }
-
+/** Waits until this node has executed what the primary had, and replicates. */
+const catchUp = async (context: BootstrapContext, record: TopologyRecord, theirs: string): Promise<JoinOutcome> => {
+  const { log, mysql } = context;
   await context.step(`catching up with ${record.instance_id}`);
   const began = monotonicMs();
   let last = "nothing yet";
@@ -179,6 +133,12 @@ export const joinAsReplica = async (
         };
       if (problem) throw problem;
       last = `receiver ${replication.receiver}, applier ${replication.applier}, ${replication.receiver_error ?? replication.applier_error ?? "no error"}`;
+      if (replication.receiver === "no" && replication.receiver_errno === undefined) {
+        // The agent stopped it when it was asked to freeze, or somebody did by hand.
+        await untilNotFrozen(context, record);
+        await mysql.startReceiver();
+        return undefined;
+      }
       if (replication.receiver !== "yes" || replication.applier !== "yes") return undefined;
       if (!gtid.contains(now.gtid_executed, theirs)) return undefined;
       log.info(`caught up with ${record.instance_id}`);
@@ -186,6 +146,66 @@ export const joinAsReplica = async (
     },
     { everyMs: 250, deadlineMs: 24 * 3_600_000, lastSeen: () => last, signal: context.signal },
   );
+};
+
+/**
+ * Makes this node a replica of the recorded primary and waits until it has executed what the primary had when it began. Nothing that
+ * this node received or did is lost by it: what was received is applied first, and what the primary does not have is saved
+ * before the data are replaced.
+ */
+export const joinAsReplica = async (
+  context: BootstrapContext,
+  record: TopologyRecord,
+  marker: Marker,
+  serverId: number,
+): Promise<JoinOutcome> => {
+  const { mysql } = context;
+  const started = await startMysql(context);
+  if (!started.super_read_only) await mysql.setSuperReadOnly();
+  let observed = await claimBackupSet(context, started, marker);
+  // One that is only trying to connect is set up anew: what it was told may be what is wrong.
+  const replicatesAlready =
+    observed.replication?.source_host === record.private_ip && observed.replication.receiver === "yes";
+  const unapplied =
+    observed.replication && !replicatesAlready ? await applyReceived(context, observed.replication) : undefined;
+  observed = await mysql.observe();
+
+  await context.step("comparing with the primary");
+  const primary = await primaryStatus(context, record, monotonicMs());
+  const theirs = primary.mysql.gtid_executed ?? "";
+  // What this very primary began is in its log, also when it still waits there for an acknowledgement and is not executed yet.
+  const lacks = (set: string): string => gtid.ofOthers(gtid.subtract(set, theirs), record.server_uuid);
+  const errant = lacks(observed.gtid_executed);
+  const notExecuted = lacks(unapplied?.gtidSet ?? "");
+  if (!gtid.isEmpty(errant)) {
+    if (record.phase === "forming")
+      return {
+        joined: false,
+        replace: `it has ${errant}, which the primary of this forming cluster does not have`,
+        needsNewerBackup: false,
+      };
+    return {
+      joined: false,
+      replace: await saveBeforeReseed(context, { record, primary, observed, errant, notExecuted }),
+      needsNewerBackup: false,
+    };
+  }
+  if (unapplied && !gtid.isEmpty(notExecuted)) {
+    throw new Failure("replication-broken", {
+      message: `This node has received ${notExecuted} from ${unapplied.source}, which the primary ${record.instance_id} does not have, and cannot apply it: ${unapplied.because}`,
+      changed: "The node is out of the target groups; its data and its relay logs were left as they are.",
+      next: "Mend what MySQL's error says, or move the data directory away; the node is then restored from the newest backup.",
+    });
+  }
+  const missing = gtid.subtract(primary.mysql.gtid_purged ?? "", observed.gtid_executed);
+  if (!gtid.isEmpty(missing))
+    return {
+      joined: false,
+      replace: `the primary has purged ${missing} from its binlogs, which this node does not have`,
+      needsNewerBackup: true,
+    };
+  if (!replicatesAlready) await startReceiving(context, record, serverId);
+  return catchUp(context, record, theirs);
 };
 
 /** Waits until the cluster serves, so that somebody is there to take over if its first primary dies before that. */
@@ -196,14 +216,4 @@ export const waitUntilServing = async (context: BootstrapContext, record: Topolo
     async () => ((await stillPrimary(context, record)).phase === "serving" ? true : undefined),
     { everyMs: 500, deadlineMs: Number.POSITIVE_INFINITY, signal: context.signal },
   );
-};
-
-/** Stops mysqld and moves the data directory away, so that the next decision sees none. */
-export const setAside = async (context: BootstrapContext, because: string): Promise<void> => {
-  await context.step(`setting the data directory aside: ${because}`);
-  // Not by a shutdown alone: that would switch semi-sync off and tell clients whose commits wait that all is well.
-  await context.services.kill(units.mysql, "SIGKILL").catch(() => {});
-  await context.services.stop(units.mysql);
-  const name = await context.data.setAside(context.now());
-  context.log.warn(`the data directory was moved to ${name}, because ${because}`);
 };

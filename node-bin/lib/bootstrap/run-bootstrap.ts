@@ -6,8 +6,10 @@ import { adoptData, restoreData } from "./build-data.ts";
 import type { BootstrapContext } from "./context.ts";
 import { formCluster, takeOverFormation } from "./form.ts";
 import { gatherView } from "./gather.ts";
-import { type JoinOutcome, joinAsReplica, setAside, waitUntilServing } from "./join.ts";
+import { type JoinOutcome, joinAsReplica, waitUntilServing } from "./join.ts";
 import { leadCluster } from "./lead.ts";
+import { setAside } from "./set-aside.ts";
+import { untilNotFrozen } from "./still-primary.ts";
 
 /** How long to pause between looks while another node has to act first, milliseconds. */
 const lookAgainMs = 500;
@@ -24,6 +26,8 @@ const replaceData = async (
       next: "Take a new full backup on a node that serves; this node restores it by itself.",
     });
   }
+  // While it is frozen, somebody may be counting what it holds.
+  if (view.record) await untilNotFrozen(context, view.record);
   await setAside(context, replace);
 };
 

@@ -13,6 +13,10 @@ export interface AgentView {
   readonly joined: boolean;
   /** Version of the record under which this replica was told not to acknowledge. */
   readonly stoppedAtRvn: string | undefined;
+  /** The highest fence that this node has seen. Above the recorded one it is frozen: it receives nothing. */
+  readonly highestFence: number;
+  /** A live operation has made this primary read-only, or has stopped this replica to open it, and goes on from there. */
+  readonly heldByOperation: boolean;
 }
 
 /** The next thing to do with the own mysqld, one at a time. */
@@ -22,14 +26,21 @@ export type AgentDecision =
   | { readonly act: "demote"; readonly because: string }
   /** The record names this node and it is read-only: take a new fence and open. */
   | { readonly act: "reopen"; readonly because: string }
+  /** What was left on of its time as primary would make its applier wait for ever. */
+  | { readonly act: "end-source-role" }
+  /** It replicates from nobody or from another node: follow the recorded primary. */
+  | { readonly act: "follow"; readonly because: string }
   | { readonly act: "acknowledge"; readonly on: boolean; readonly because: string }
   | { readonly act: "start-replication"; readonly because: string }
-  /** What is wrong needs the bootstrap: another source, other data, or no replication at all. */
+  /** What is wrong needs the bootstrap: other data, or binlogs that are gone. */
   | { readonly act: "bootstrap-again"; readonly because: string }
   /** This node is the open primary: look after the ackers. */
   | { readonly act: "lead" };
 
 const nothing: AgentDecision = { act: "nothing" };
+
+/** MySQL: the source has purged binlogs that the replica needs. */
+const sourceHasPurged = 1236;
 
 const asPrimary = (view: AgentView, record: TopologyRecord): AgentDecision => {
   const { mysql } = view;
@@ -38,6 +49,7 @@ const asPrimary = (view: AgentView, record: TopologyRecord): AgentDecision => {
     return nothing;
   }
   if (mysql.read_only === false && mysql.super_read_only === false) return { act: "lead" };
+  if (view.heldByOperation) return nothing;
   return { act: "reopen", because: "the record names this node, and its mysqld is read-only" };
 };
 
@@ -46,16 +58,13 @@ const asReplica = (view: AgentView, record: TopologyRecord): AgentDecision => {
   if (mysql.super_read_only === false) {
     return { act: "demote", because: `${record.instance_id} is the primary since fence ${record.fence}` };
   }
+  if (mysql.semi_sync?.source_enabled) return { act: "end-source-role" };
   if (!view.joined) return nothing;
   if (view.dataFormation !== record.formation) {
     return { act: "bootstrap-again", because: `the cluster was formed anew as ${record.formation}` };
   }
-  const replication = mysql.replication;
-  if (!replication || replication.source_host !== record.private_ip) {
-    const source = replication ? replication.source_host : "nowhere";
-    return { act: "bootstrap-again", because: `it replicates from ${source}, and the primary is ${record.private_ip}` };
-  }
   const listed = record.ackers.some((a) => a.instance_id === view.me && a.incarnation === mysql.incarnation);
+  const frozen = view.highestFence > record.fence;
   const allowed = listed && view.stoppedAtRvn !== record.rvn;
   const acknowledging = mysql.semi_sync?.replica_enabled === true;
   if (acknowledging && !allowed) {
@@ -65,9 +74,23 @@ const asReplica = (view: AgentView, record: TopologyRecord): AgentDecision => {
       because: listed ? "it was told to stop" : "it is not listed in this incarnation",
     };
   }
+  if (view.heldByOperation) return nothing;
+  // A freeze never ends by time: only a recorded fence that is as high ends it. One that refused to freeze goes on as it is.
+  if (frozen) return nothing;
+  const replication = mysql.replication;
+  if (!replication || replication.source_host !== record.private_ip) {
+    const source = replication ? replication.source_host : "nobody";
+    return { act: "follow", because: `it replicates from ${source}, and the primary is ${record.private_ip}` };
+  }
+  if (replication.receiver_errno === sourceHasPurged) {
+    return {
+      act: "bootstrap-again",
+      because: `the primary has purged what it needs: ${replication.receiver_error ?? ""}`,
+    };
+  }
   const failed = replication.receiver_errno !== undefined || replication.applier_errno !== undefined;
   if ((replication.receiver === "no" || replication.applier === "no") && !failed) {
-    return { act: "start-replication", because: "mysqld was started anew, and replication does not start by itself" };
+    return { act: "start-replication", because: "its replication stands, and does not start by itself" };
   }
   if (!acknowledging && allowed && replication.receiver === "yes") {
     return { act: "acknowledge", on: true, because: "it is listed" };

@@ -12,6 +12,7 @@ export interface RoutingView {
   readonly joined: boolean;
   /** Its group is about to terminate it. */
   readonly leaving: boolean;
+  readonly mode: "forward" | "registration";
   readonly seen: {
     readonly roleTag: string | undefined;
     readonly inWriteGroup: boolean;
@@ -27,8 +28,9 @@ export type RoutingRepair =
   | { readonly repair: "protect" | "unprotect" };
 
 /**
- * What has to change so that tags, target groups and scale-in protection say what the record says. With `registration`
- * routing the primary is in the write group and replicas are in the read group. Taking out comes before putting in.
+ * What has to change so that tags, target groups and scale-in protection say what the record says. With `forward` routing
+ * every node is in both groups: a failover then needs nothing of the load balancer. With `registration` routing the primary
+ * is in the write group and replicas are in the read group. Taking out comes before putting in.
  * A replica that is merely behind stays registered: its health check takes it out of the traffic and back again.
  */
 export const routingRepairs = (view: RoutingView): RoutingRepair[] => {
@@ -36,10 +38,13 @@ export const routingRepairs = (view: RoutingView): RoutingRepair[] => {
   const repairs: RoutingRepair[] = [];
   const leads = view.isPrimary && view.serving;
   const follows = !view.isPrimary && view.serving && view.joined && !view.leaving;
-  if (seen.inWriteGroup && !leads) repairs.push({ repair: "deregister-write" });
-  if (seen.inReadGroup && !follows) repairs.push({ repair: "deregister-read" });
-  if (leads && !seen.inWriteGroup && view.servesWrites.ok) repairs.push({ repair: "register-write" });
-  if (follows && !seen.inReadGroup && view.servesReads.ok) repairs.push({ repair: "register-read" });
+  const forwards = view.mode === "forward" && view.serving && (view.joined || view.isPrimary) && !view.leaving;
+  const writes = view.mode === "forward" ? forwards : leads;
+  const reads = view.mode === "forward" ? forwards : follows;
+  if (seen.inWriteGroup && !writes) repairs.push({ repair: "deregister-write" });
+  if (seen.inReadGroup && !reads) repairs.push({ repair: "deregister-read" });
+  if (writes && !seen.inWriteGroup && (forwards || view.servesWrites.ok)) repairs.push({ repair: "register-write" });
+  if (reads && !seen.inReadGroup && (forwards || view.servesReads.ok)) repairs.push({ repair: "register-read" });
   const role = leads ? roleTagValue.primary : follows ? roleTagValue.replica : undefined;
   if (role !== undefined && seen.roleTag !== role) repairs.push({ repair: "tag-role", value: role });
   if (leads && seen.protectedFromScaleIn === false) repairs.push({ repair: "protect" });

@@ -120,15 +120,31 @@ export type NodeStatus = v.InferOutput<typeof NodeStatus>;
 
 /** Commands between agents. Each is a POST to `/commands/{name}`. */
 export const AgentCommandName = v.picklist([
+  /** Looks at mysqld now; changes nothing. */
+  "inspect",
+  /** Stops receiving, until a recorded fence is at least as high. */
   "freeze",
   "acknowledge",
+  /** Waits until a GTID set is executed. */
   "apply",
+  /** Begins a new binlog file. */
+  "rotate",
+  /** Stops receiving and applying, before this node is opened. */
+  "stop",
+  /** Receives from the next primary, under an operation. */
+  "place",
+  /** Follows the recorded primary now. */
   "repoint",
+  /** New connections are held back, on this node's forwarder. */
   "drain",
   "demote",
   "reopen",
   "open",
   "nudge",
+  /** Orchestrator is about to replace the primary: may it? */
+  "attempt",
+  /** Orchestrator has ended its recovery. */
+  "conclude",
 ]);
 export type AgentCommandName = v.InferOutput<typeof AgentCommandName>;
 
@@ -157,3 +173,101 @@ export const signedText = (command: {
  * that the primary is about to replace.
  */
 export const StopAcknowledging = v.object({ rvn: v.string() });
+
+/** Answer of `inspect`. */
+export const Inspection = v.object({
+  mysql: MysqlStatus,
+  /** Age of the oldest transaction of a client, seconds; 0 when there is none. */
+  oldest_transaction_seconds: v.number(),
+  /** Sessions of clients. */
+  client_sessions: v.number(),
+});
+export type Inspection = v.InferOutput<typeof Inspection>;
+
+/** Body of `freeze`. */
+export const Freeze = v.object({
+  /** The recorded primary that is to be replaced. */
+  primary: InstanceId,
+  /** A person accepts the loss: a live stream is no reason to refuse. */
+  forced: v.optional(v.boolean(), false),
+});
+
+/** Answer of `freeze`. */
+export const FreezeAnswer = v.variant("frozen", [
+  v.object({
+    frozen: v.literal(true),
+    instance_id: InstanceId,
+    server_uuid: ServerUuid,
+    incarnation: v.optional(Incarnation),
+    received_gtid_set: v.string(),
+    executed_gtid_set: v.string(),
+  }),
+  v.object({ frozen: v.literal(false), because: v.string() }),
+]);
+export type FreezeAnswer = v.InferOutput<typeof FreezeAnswer>;
+
+/** Body of `apply`. */
+export const Apply = v.object({ gtid_set: v.string(), timeout_ms: Milliseconds });
+
+/** Answer of `apply`, once the set is executed. */
+export const Applied = v.object({ incarnation: v.optional(Incarnation), executed_gtid_set: v.string() });
+export type Applied = v.InferOutput<typeof Applied>;
+
+/** Body of `stop`: the replica stays stopped for as long as the operation's lock is held, or until it is opened. */
+export const Stop = v.object({ operation_id: v.string() });
+
+/**
+ * Body of `place`: the replica receives from the next primary already, which still receives from this one, for as long as the
+ * operation's lock is held, or until it is repointed.
+ */
+export const Place = v.object({ operation_id: v.string(), private_ip: PrivateIp });
+
+/** Body of `demote`: read-only under an operation, for as long as its lock is held. */
+export const Demote = v.object({ operation_id: v.string(), timeout_ms: Milliseconds });
+
+/** Answer of `demote`. */
+export const Demoted = v.object({ executed_gtid_set: v.string(), sessions_ended: v.number() });
+export type Demoted = v.InferOutput<typeof Demoted>;
+
+/** Body of `drain`: connections that arrive are held, not sent to the primary, for at most this time; 0 ends it. */
+export const Drain = v.object({ hold_ms: Milliseconds });
+
+/** Body of `open`: this node is recorded as primary under the command's fence. */
+export const Open = v.object({
+  rvn: v.string(),
+  /** How long writes have been impossible when it was sent, milliseconds; for the report. */
+  since_ms: v.optional(Milliseconds),
+});
+
+/** Answer of `open`. */
+export const Opened = v.object({ executed_gtid_set: v.string() });
+export type Opened = v.InferOutput<typeof Opened>;
+
+/** Body of `nudge`. */
+export const Nudge = v.object({
+  /** The primary that is recorded under this fence accepts writes. */
+  opened: v.optional(Fence),
+});
+
+/** Body of `repoint`. */
+export const Repoint = v.object({
+  /** Version of the record that names the new primary. */
+  rvn: v.string(),
+  /** What the primary has executed at least, when it is known; a replica that received more does not follow it before it was looked at. */
+  primary_gtid_set: v.optional(v.string()),
+});
+
+/** Answer of `repoint`. */
+export const Repointed = v.object({ follows: v.boolean(), because: v.string() });
+export type Repointed = v.InferOutput<typeof Repointed>;
+
+/** Body of `attempt`. */
+export const Attempt = v.object({ uid: v.string(), failed_host: v.string(), successor_host: v.optional(v.string()) });
+/** Answer of `attempt`. */
+export const AttemptAnswer = v.object({ allowed: v.boolean(), because: v.string() });
+/** Body of `conclude`. */
+export const Conclude = v.object({
+  uid: v.string(),
+  successful: v.boolean(),
+  successor_host: v.optional(v.string()),
+});

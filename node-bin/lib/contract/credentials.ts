@@ -33,5 +33,7 @@ export const accountNames = {
   backup: "backup",
   monitor: "monitor",
   orchestrator: "orchestrator",
+  /** Writes to a table of its own while a switchover is under way, with the password of `monitor`. */
+  probe: "probe",
   app: "app",
 } as const;

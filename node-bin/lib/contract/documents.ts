@@ -1,7 +1,7 @@
 import { namePrefix } from "./names.ts";
 
 /** Operations that have an SSM document of their own; each is `terraform/documents/{operation}.json`. */
-export const documentOperations = ["status"] as const;
+export const documentOperations = ["status", "switchover", "operation"] as const;
 export type DocumentOperation = (typeof documentOperations)[number];
 
 /** The SSM document for one operation on one cluster. */

@@ -162,6 +162,11 @@ export const failureReasons = {
     changed: nothing,
     next: "Use a new operation id.",
   },
+  "unknown-operation": {
+    meaning: "The cluster has no operation of this id.",
+    changed: nothing,
+    next: `Check the operation id and the cluster id; ended operations are kept in the bucket. ${again}`,
+  },
   superseded: {
     meaning: "Another node was recorded under a higher fence meanwhile.",
     changed: "What was done so far is in the journal; nothing after the loss was begun.",
@@ -235,6 +240,23 @@ export class Failure extends Error {
     this.next = details.next ?? failureReasons[reason].next;
   }
 }
+
+/** A failure as JSON, as scripts and agents answer it. */
+export const FailureReport = v.object({
+  failure_reason: FailureReasonName,
+  message: v.string(),
+  changed: v.string(),
+  next: v.string(),
+});
+export type FailureReport = v.InferOutput<typeof FailureReport>;
+
+/** Any error as JSON. */
+export const failureReport = (error: unknown): FailureReport => ({
+  failure_reason: reasonOf(error),
+  message: error instanceof Error ? error.message : String(error),
+  changed: error instanceof Failure ? error.changed : failureReasons.internal.changed,
+  next: error instanceof Failure ? error.next : failureReasons.internal.next,
+});
 
 /** The failure as one paragraph: reason, what was seen, what was changed, what to do. */
 export const describeFailure = (error: unknown): string => {

@@ -21,6 +21,8 @@ export const LeaseItem = v.object({
   purpose: v.optional(v.string()),
   /** Why the last holder let go. */
   released: v.optional(v.string()),
+  /** Who that was. */
+  released_by: v.optional(v.string()),
 });
 export type LeaseItem = v.InferOutput<typeof LeaseItem>;
 

@@ -45,4 +45,9 @@ export const units = {
   mysql: "mysql",
   agent: "percona-agent",
   bootstrap: "percona-bootstrap",
+  forwarder: "percona-forwarder",
+  orchestrator: "orchestrator",
 } as const;
+
+/** The transient systemd unit that runs one operation. */
+export const operationUnit = (operationId: string): string => `percona-operation-${operationId}`;

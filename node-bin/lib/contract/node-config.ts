@@ -44,6 +44,31 @@ export const NodeConfig = v.object({
     /** `auto`: require TLS from the source where the server offers it. */
     replication_tls: v.optional(v.picklist(["required", "off"]), "required"),
   }),
+  /** Who notices that a primary is dead and chooses its successor; recording, opening and return are the same code. */
+  failover_engine: v.optional(v.picklist(["agent", "orchestrator"]), "agent"),
+  /**
+   * How clients reach the primary. `forward`: every node is in both target groups and its HAProxy sends connections on.
+   * `registration`: the primary is in the write group, replicas in the read group.
+   */
+  write_routing: v.optional(v.picklist(["forward", "registration"]), "forward"),
+  /** Whether a primary may go on with fewer ackers than the wait count, after they were away for some seconds. */
+  write_without_ackers: v.optional(v.picklist(["never", "allow"]), "never"),
+  /** HAProxy on this node; with `forward` routing. */
+  forwarder: v.optional(
+    v.object({
+      /** Its runtime socket. */
+      socket: AbsolutePath,
+    }),
+  ),
+  /** Percona's Orchestrator on this node, when it is the engine. */
+  orchestrator: v.optional(
+    v.object({
+      /** Its configuration, in which `RaftNodes` is kept in step with the group. */
+      config_file: AbsolutePath,
+    }),
+  ),
+  /** Topic that hears of every failover. */
+  sns_topic_arn: v.optional(v.pipe(v.string(), v.startsWith("arn:"))),
   /** State that outlives a restart: highest fence, operation state, work files. */
   state_dir: v.optional(AbsolutePath, "/var/lib/percona-actions"),
 });

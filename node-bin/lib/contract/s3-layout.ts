@@ -33,6 +33,14 @@ export const s3Keys = {
     `${clusterId}/binlogs/${timeline}/${padded(sequence, 12)}`,
   verification: (clusterId: string, time: string): string => `${clusterId}/verifications/${time}.json`,
   operation: (clusterId: string, operationId: string): string => `${clusterId}/operations/${operationId}.json`,
+  /** What was saved of one node's own transactions before it was restored from a backup. */
+  errantOf: (clusterId: string, instanceId: string): string => `${clusterId}/errant/${instanceId}/`,
+  /** The transactions as readable SQL. */
+  errantSql: (clusterId: string, instanceId: string, time: string): string =>
+    `${clusterId}/errant/${instanceId}/${time}.sql`,
+  /** `ErrantRecord`, written after the SQL. */
+  errantRecord: (clusterId: string, instanceId: string, time: string): string =>
+    `${clusterId}/errant/${instanceId}/${time}.json`,
   artifacts: (clusterId: string, version: string): string => `${clusterId}/artifacts/${version}/`,
 } as const;
 

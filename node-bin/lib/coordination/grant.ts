@@ -45,6 +45,8 @@ export interface Grant {
    * belongs to another, `unknown` when the store did not answer (it then ends by itself).
    */
   release(reason: string): Promise<"released" | "lost" | "unknown">;
+  /** Renews no more and leaves the item as it is: it goes stale, or its next holder takes it by force. */
+  forget(): void;
 }
 
 /** The part of a lease's length that its holder does not use: for what lies between a check and its effect. */
@@ -129,7 +131,7 @@ export const makeGrant = (
     try {
       const result = await table.update(
         pk,
-        { set: { rvn, released: reason }, remove: ["owner", "acquired_at", "purpose"] },
+        { set: { rvn, released: reason, released_by: owner }, remove: ["owner", "acquired_at", "purpose"] },
         { condition, own: (item) => item.rvn === rvn },
       );
       return result.written ? "released" : "lost";
@@ -153,6 +155,10 @@ export const makeGrant = (
       void renewInBackground();
     },
     signal: loss.signal,
+    forget: () => {
+      if (state === "held") state = "released";
+      stop.abort();
+    },
     release: (reason) => {
       releasing ??= release(reason);
       return releasing;

@@ -87,7 +87,7 @@ export const makeLease = (parts: LeaseParts): Lease => {
       {
         set: { owner, lease_ms: timings.leaseMs, rvn, acquired_at: wallClock().toISOString(), purpose },
         increase: { fence: { by: 1, from: fenceAbove } },
-        remove: ["released"],
+        remove: ["released", "released_by"],
       },
       {
         // On what was read even when it was free: an attempt that was given up cannot take effect much later.

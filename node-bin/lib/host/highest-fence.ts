@@ -11,10 +11,23 @@ export interface HighestFence {
   raise(fence: number): Promise<void>;
 }
 
-/** Opens the file; a missing one means that no fence was seen. Errors: an unreadable file is an error, not a zero. */
-export const openHighestFence = async (path: string): Promise<HighestFence> => {
+/**
+ * The file, in the node's state folder, of each of the two processes that raise it: each writes its own and reads both, so that
+ * neither overwrites what the other has seen meanwhile.
+ */
+export const highestFenceFiles = { agent: "highest-fence.json", bootstrap: "highest-fence.bootstrap.json" } as const;
+
+const read = async (path: string): Promise<number> => {
   const text = await readIfThere(path);
-  let fence = text === undefined ? 0 : v.parse(HighestFence, JSON.parse(text)).fence;
+  return text === undefined ? 0 : v.parse(HighestFence, JSON.parse(text)).fence;
+};
+
+/**
+ * Opens the file that this process writes; what the other files say counts too. A missing one means that no fence was seen. Errors:
+ * an unreadable file is an error, not a zero.
+ */
+export const openHighestFence = async (path: string, others: readonly string[] = []): Promise<HighestFence> => {
+  let fence = Math.max(...(await Promise.all([path, ...others].map(read))));
   let last: Promise<void> = Promise.resolve();
   const raise = async (seen: number): Promise<void> => {
     if (seen <= fence) return;

@@ -27,6 +27,8 @@ export interface Account {
    * acknowledgement, because the node that could acknowledge may be the one that needs the account.
    */
   readonly replicated: boolean;
+  /** Made on this server alone before, and now with the binlog: another mark, so that it is done once. */
+  readonly everywhere?: boolean;
 }
 
 const everything = "*.*";
@@ -35,18 +37,21 @@ const on = (privileges: readonly string[], where: string = everything): AccountG
 /**
  * The account under which one node receives from whichever primary it has. It is made on each primary for itself, without
  * the binlog: a primary whose ackers are all gone must be able to let their replacements in, and a commit that waits for an
- * acknowledgement would never end then.
+ * acknowledgement would never end then. Once enough ackers are there it is made everywhere.
  */
 export const replicationAccount = (options: {
   readonly serverId: number;
   readonly network: string;
   readonly password: string;
+  /** Whether it goes to the replicas too, so that the next primary lets this node in from its first moment on. */
+  readonly everywhere?: boolean;
 }): Account => ({
   user: accountNames.replication(options.serverId),
   host: options.network,
   login: { password: options.password },
   grants: [on(["REPLICATION SLAVE"])],
-  replicated: false,
+  replicated: options.everywhere === true,
+  ...(options.everywhere ? { everywhere: true } : {}),
 });
 
 /** What the accounts of a cluster depend on. */
@@ -125,6 +130,15 @@ const orchestratorAccount = ({ credentials, network }: ClusterAccountsOptions): 
   replicated: true,
 });
 
+const probeAccount = ({ credentials, network }: ClusterAccountsOptions): Account => ({
+  user: accountNames.probe,
+  host: network,
+  login: { password: credentials.monitor },
+  schema: "percona_actions",
+  grants: [on(["CREATE", "SELECT", "INSERT", "UPDATE", "DELETE"], "`percona\\_actions`.*")],
+  replicated: true,
+});
+
 const applicationAccounts = ({ application, credentials }: ClusterAccountsOptions): Account[] => {
   if (!application || credentials.app === undefined) return [];
   return [
@@ -151,6 +165,7 @@ export const clusterAccounts = (options: ClusterAccountsOptions): Account[] => {
     backupAccount(options),
     ...monitorAccounts(options),
     orchestratorAccount(options),
+    probeAccount(options),
     ...serverIds.map((serverId) => replicationAccount({ serverId, network, password: credentials.replication })),
     ...applicationAccounts(options),
     socketRoot as Account,
@@ -161,8 +176,8 @@ export const clusterAccounts = (options: ClusterAccountsOptions): Account[] => {
 export const completionAttribute = "percona_actions";
 
 /** Names what an account may do and how it logs in, without its password: an account that carries it is complete. */
-export const completionMark = ({ user, host, login, grants, mayGrant = false }: Account): string =>
+export const completionMark = ({ user, host, login, grants, mayGrant = false, everywhere }: Account): string =>
   createHash("sha256")
-    .update(JSON.stringify([user, host, "osUser" in login ? login.osUser : "password", grants, mayGrant]))
+    .update(JSON.stringify([user, host, "osUser" in login ? login.osUser : "password", grants, mayGrant, ...(everywhere ? ["everywhere"] : [])]))
     .digest("hex")
     .slice(0, 16);

@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { type Connection, createConnection, type QueryError } from "mysql2";
 import { Failure } from "#contract/failure-reasons.ts";
 
@@ -57,6 +58,8 @@ export type ConnectOptions = MysqlPlace & {
   readonly connectTimeoutMs?: number;
   /** The own address to connect from. */
   readonly sourceAddress?: string;
+  /** Told at once when the other side ends the connection or it breaks. */
+  readonly onLost?: () => void;
 };
 
 const usualConnectTimeoutMs = 2000;
@@ -100,7 +103,7 @@ const statementError = (error: QueryError, sql: string, values: readonly SqlValu
   return new MysqlError(message, errno, error.code);
 };
 
-const wrap = (connection: Connection): MysqlConnection => {
+const wrap = (connection: Connection, onLost: () => void): MysqlConnection => {
   let usable = true;
   const pending = new Set<(error: Error) => void>();
   const giveUp = (): void => {
@@ -110,8 +113,13 @@ const wrap = (connection: Connection): MysqlConnection => {
     for (const fail of pending) fail(new MysqlError("the connection was closed", 0, "CLOSED"));
   };
   // Without a listener a lost connection would end the process.
-  connection.on("error", giveUp);
-  connection.on("end", giveUp);
+  const lost = (): void => {
+    if (!usable) return;
+    giveUp();
+    onLost();
+  };
+  connection.on("error", lost);
+  connection.on("end", lost);
   return {
     id: connection.threadId ?? 0,
     usable: () => usable,
@@ -171,7 +179,10 @@ export const connectMysql = (options: ConnectOptions): Promise<MysqlConnection> 
       ...("socketPath" in options ? { socketPath: options.socketPath } : { host: options.host, port: options.port }),
       user,
       ...(password === undefined ? {} : { password }),
-      ...(sourceAddress === undefined ? {} : { localAddress: sourceAddress }),
+      // The driver does not know addresses to connect from.
+      ...(sourceAddress === undefined || "socketPath" in options
+        ? {}
+        : { stream: () => connect({ host: options.host, port: options.port, localAddress: sourceAddress }) }),
       // Longer than the timer below, which covers the log-in as well.
       connectTimeout: connectTimeoutMs + 1000,
       multipleStatements: false,
@@ -195,7 +206,7 @@ export const connectMysql = (options: ConnectOptions): Promise<MysqlConnection> 
     connection.on("error", failed);
     connection.once("connect", () => {
       clearTimeout(timer);
-      const wrapped = wrap(connection);
+      const wrapped = wrap(connection, options.onLost ?? (() => {}));
       connection.removeListener("error", failed);
       resolve(wrapped);
     });

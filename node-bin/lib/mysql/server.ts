@@ -72,6 +72,11 @@ export interface MysqlServer {
    * Errors: `replication-broken` when it is not so, or when relay logs were lost all the same (the incarnation has changed then).
    */
   changeSourceKeepingRelayLogs(source: ReplicationSource): Promise<void>;
+  /**
+   * Follows another source and keeps what was received: stops the receiver, lets the applier run, names the source, and receives from it,
+   * acknowledging or not. Without a source so far it names one. Errors: as `changeSourceKeepingRelayLogs`.
+   */
+  follow(source: ReplicationSource, options: { readonly acknowledge: boolean }): Promise<void>;
   startReplication(options?: { readonly applierOnly?: boolean }): Promise<void>;
   /** Stops both threads; no error when they are stopped, or when there is no replication. */
   stopReplication(): Promise<void>;
@@ -89,9 +94,11 @@ export interface MysqlServer {
   setAcknowledging(on: boolean): Promise<void>;
   /**
    * The source side of semi-synchronous replication. Switching off tells commits that wait that all is well, so it is refused
-   * (`too-few-ackers`) while any waits.
+   * (`too-few-ackers`) while any waits, unless somebody has decided that writes may be lost.
    */
-  setSourceSemiSync(options: { readonly on: true; readonly waitCount: number } | { readonly on: false }): Promise<void>;
+  setSourceSemiSync(
+    options: { readonly on: true; readonly waitCount: number } | { readonly on: false; readonly acceptLoss?: boolean },
+  ): Promise<void>;
 
   /**
    * Lets commits go that wait although enough ackers hold them; answers whether any waited. A replica that held a transaction before it
@@ -114,6 +121,8 @@ export interface MysqlServer {
   /** Ends the sessions of clients; answers how many. By default root and the accounts of this project stay, and replicas always do. */
   endClientSessions(options?: { readonly except?: readonly string[] }): Promise<number>;
   clientSessions(options?: { readonly except?: readonly string[] }): Promise<number>;
+  /** Age of the oldest transaction of a client, seconds; 0 when there is none. */
+  oldestTransactionSeconds(): Promise<number>;
   /** Lets the events run that were switched off because this server was a replica; answers how many. Not in the binlog. */
   enableEvents(): Promise<number>;
 
@@ -366,7 +375,7 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
       }
       if (!isSet) return;
       const { waitSessions } = await showSemiSync(query);
-      if (waitSessions > 0) {
+      if (waitSessions > 0 && !wanted.acceptLoss) {
         throw new Failure("too-few-ackers", {
           message: `${waitSessions} commits wait for an acknowledgement; switching semi-sync off would tell their clients that they are safe.`,
           next: "Bring an acker back, or end mysqld.",
@@ -374,6 +383,30 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
       }
       await query(`SET GLOBAL ${enabled} = OFF`);
     });
+
+  const follow: MysqlServer["follow"] = async (source, { acknowledge }) => {
+    const before = await sessions.changing((session) => replication(session));
+    if (before && before.receiver !== "no") await change("STOP REPLICA IO_THREAD", stopTimeoutMs);
+    if (before?.auto_position) {
+      if (before.applier !== "yes") await change("START REPLICA SQL_THREAD");
+      await changeSourceKeepingRelayLogs(source);
+    } else {
+      if (before) await change("STOP REPLICA", stopTimeoutMs);
+      await discarding(() =>
+        sessions.changing(async ({ query }) => {
+          const { sql, values } = sourceOptions(source);
+          await query(`CHANGE REPLICATION SOURCE TO ${sql}, SOURCE_AUTO_POSITION = 1`, values, { secret: true });
+        }),
+      );
+      await change("START REPLICA SQL_THREAD");
+    }
+    await sessions.changing(async (session) => {
+      const { semiSync } = await serverOf(session);
+      // While nothing is received, so that it takes effect with the first event.
+      if (semiSync) await session.query(`SET GLOBAL rpl_semi_sync_replica_enabled = ${acknowledge ? "ON" : "OFF"}`);
+      await session.query("START REPLICA IO_THREAD");
+    });
+  };
 
   const ensureAccounts: MysqlServer["ensureAccounts"] = async (accounts) => {
     const found = await sessions.reading(({ query }) => readAccounts(query));
@@ -493,6 +526,7 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
         }),
       ),
     changeSourceKeepingRelayLogs,
+    follow,
     startReplication: ({ applierOnly = false } = {}) => change(`START REPLICA${applierOnly ? " SQL_THREAD" : ""}`),
     stopReplication: () =>
       change("STOP REPLICA", stopTimeoutMs).catch((error: unknown) => {
@@ -529,6 +563,17 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
       return found.length;
     },
     clientSessions: async ({ except } = {}) => (await clients(except)).length,
+    oldestTransactionSeconds: () =>
+      sessions.reading(async ({ query }) => {
+        // A replica's own transactions run under the server's users.
+        const [row] = await query(
+          `SELECT COALESCE(MAX(TIMESTAMPDIFF(SECOND, t.trx_started, NOW())), 0) AS age
+             FROM information_schema.INNODB_TRX t
+             JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
+            WHERE p.USER NOT IN ('system user', 'event_scheduler')`,
+        );
+        return Number(row?.age ?? 0);
+      }),
     enableEvents,
     flushBinaryLogs: () =>
       sessions.changing(async ({ query }) => {

@@ -1,4 +1,5 @@
 import { Failure } from "#contract/failure-reasons.ts";
+import { inTurn } from "../host/turn.ts";
 import { waitFor } from "../host/wait.ts";
 import { type MysqlConnection, MysqlError, type Row, type SqlValue, type StatementOptions } from "./connection.ts";
 
@@ -41,16 +42,6 @@ const noSuchThread = 1094;
 // Nothing of the server's own settings may change what a statement means, and no statement waits for a lock for ever.
 const prepareSession =
   "SET SESSION sql_mode = 'STRICT_TRANS_TABLES', autocommit = 1, lock_wait_timeout = 5, innodb_lock_wait_timeout = 5, wait_timeout = 28800";
-
-/** Runs tasks one after the other; a failed one does not hinder the next. */
-const inTurn = (): (<T>(task: () => Promise<T>) => Promise<T>) => {
-  let last: Promise<unknown> = Promise.resolve();
-  return (task) => {
-    const result = last.then(task, task);
-    last = result.catch(() => {});
-    return result;
-  };
-};
 
 /** Keeps sessions at the mysqld that `connect` reaches, and makes new ones when they are lost. */
 export const makeSessions = (connect: () => Promise<MysqlConnection>): Sessions => {

@@ -14,7 +14,7 @@ export async function testMachine(units: readonly (Pick<UnitDefinition, "name" |
   const machine: Machine = createMachine({
     layout: machineLayout(join(folder, "disk"), join(folder, "s")),
     units: [unitDefinition({ name: "boot", argv: ["true"], type: "oneshot" }), ...units.map(unitDefinition)],
-    bootUnit: "boot",
+    bootUnits: ["boot"],
     provision: async () => {},
     environment: { PATH: process.env.PATH ?? "" },
     owner: { variable: "TEST_MACHINE", value: folder },

@@ -61,7 +61,7 @@ function entryTools(root: string, report: Report): EntryTools {
 }
 
 /** What the lab always needs; the others are built when somebody asks for them. */
-export const labEntries: readonly EntryName[] = ["mysql", "moto", "ministack"];
+export const labEntries: readonly EntryName[] = ["mysql", "moto", "ministack", "haproxy"];
 
 /** Everything that this machine lacks to build those of the given entries that are not complete yet. */
 export async function checkPrerequisites(

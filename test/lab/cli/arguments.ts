@@ -12,7 +12,7 @@ export const usage = `Usage: npm run lab [-- COMMAND]
   up                           start a lab in the background; returns when the cluster is healthy
   down                         take it down; nothing stays behind
   status                       nodes, roles, lag, target groups, topology record, last backup
-  kill NODE [PROCESS]          cut the power of a node, or kill its mysqld, agent or bootstrap
+  kill NODE [PROCESS]          cut the power of a node, or kill its mysqld, agent, bootstrap or haproxy
   start NODE                   boot it again
   stop NODE                    halt every process of it (SIGSTOP)
   cont NODE                    let them go on

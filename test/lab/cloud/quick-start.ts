@@ -41,17 +41,25 @@ export interface ClusterOptions {
   readonly nodes: 3 | 5;
   /** Asks for a first schema and application user; the secret then has the password `app`. */
   readonly application?: { readonly schema: string; readonly user: string };
-  /** Where the balancer sends connections on a node, and the agent's paths that it checks. Default: mysqld itself. */
-  readonly targets?: { readonly write: TargetChoice; readonly read: TargetChoice };
+  /** Where the balancer sends connections on a node: to its forwarder, or to mysqld itself. Default: `registration`. */
+  readonly routing?: Routing;
   /** Server version for the nodes' tag. */
   readonly serverVersion?: string;
 }
 
-/** One target group. */
-export interface TargetChoice {
-  readonly port: number;
-  readonly healthPath: string;
-}
+export type Routing = "forward" | "registration";
+
+/** Port and checked path of each target group. With `forward` every node is a target of both groups as long as its agent is well. */
+const targetChoices = {
+  forward: {
+    write: { port: ports.forwardWrite, healthPath: agentPaths.health },
+    read: { port: ports.forwardRead, healthPath: agentPaths.health },
+  },
+  registration: {
+    write: { port: ports.mysql, healthPath: agentPaths.primary },
+    read: { port: ports.mysql, healthPath: agentPaths.replica },
+  },
+} as const;
 
 /** Everything that was made, by name. */
 export interface ClusterResources {
@@ -101,10 +109,7 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
   const { clusterId, nodes, application } = options;
   const name = namePrefix(clusterId);
   const suffix = randomBytes(4).toString("hex");
-  const choice = options.targets ?? {
-    write: { port: ports.mysql, healthPath: agentPaths.primary },
-    read: { port: ports.mysql, healthPath: agentPaths.replica },
-  };
+  const choice = targetChoices[options.routing ?? "forward"];
   const common = { endpoint: cloud.endpoint, region: cloud.region, credentials: cloud.operator };
   const ec2 = new EC2Client(common);
   const autoScaling = new AutoScalingClient(common);

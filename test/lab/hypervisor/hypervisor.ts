@@ -84,8 +84,8 @@ export function startHypervisor(options: HypervisorOptions): Hypervisor {
     return createMachine({
       layout,
       units: nodeUnits(options.software, layout),
-      bootUnit: units.bootstrap,
-      provision: () => provisionNode(layout, config, instance.privateIp),
+      bootUnits: [units.bootstrap, units.forwarder],
+      provision: () => provisionNode(layout, config, instance.privateIp, options.software),
       environment: nodeVariables(
         options.software,
         layout,

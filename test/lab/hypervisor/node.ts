@@ -1,12 +1,14 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { units } from "#contract/names.ts";
 import { type NodeConfig, nodeConfigVariable } from "#contract/node-config.ts";
 import { ports } from "#contract/ports.ts";
+import { labForwarderConfig } from "../forwarder-config.ts";
 import { journalPath, type MachineLayout } from "../machine/layout.ts";
 import { type UnitDefinition, unitDefinition } from "../machine/unit.ts";
 import { labOptionFile } from "../option-file.ts";
+import { labOrchestratorConfig } from "../orchestrator.ts";
 
 /** What a node of a cluster is told that is the same on all nodes. */
 export interface ClusterOfNode {
@@ -27,6 +29,10 @@ export interface NodeSoftware {
   readonly binDir: string;
   /** The program mysqld. */
   readonly mysqld: string;
+  /** The program HAProxy, with `forward` routing; without it routing is `registration`. */
+  readonly haproxy?: string;
+  /** The program Orchestrator, when it is the engine; without it the agents are. */
+  readonly orchestrator?: string;
 }
 
 const { username, uid } = userInfo();
@@ -49,7 +55,9 @@ export function nodeConfig(
     asg_name: cluster.asgName,
     write_target_group_arn: cluster.writeTargetGroupArn,
     read_target_group_arn: cluster.readTargetGroupArn,
-    account_network: `${network}.0.0/255.255.0.0`,
+    // Orchestrator cannot be told which address to connect from, so that in the lab it comes from 127.0.0.1.
+    account_network:
+      software.orchestrator === undefined ? `${network}.0.0/255.255.0.0` : "127.0.0.0/255.0.0.0",
     max_replica_lag_seconds: 30,
     ...(cluster.application === undefined ? {} : { application: cluster.application }),
     mysql: {
@@ -61,12 +69,24 @@ export function nodeConfig(
       os_user: username,
       replication_tls: "required",
     },
+    ...(software.orchestrator === undefined
+      ? { failover_engine: "agent" as const }
+      : { failover_engine: "orchestrator" as const, orchestrator: { config_file: layout.orchestratorConfig } }),
+    write_without_ackers: "never",
+    ...(software.haproxy === undefined
+      ? { write_routing: "registration" as const }
+      : { write_routing: "forward" as const, forwarder: { socket: layout.forwarderSocket } }),
     state_dir: layout.state,
   };
 }
 
-/** Writes the option file and the node's configuration. */
-export async function provisionNode(layout: MachineLayout, config: NodeConfig, address: string): Promise<void> {
+/** Writes the option file, the node's configuration, and those of HAProxy and Orchestrator where they run. */
+export async function provisionNode(
+  layout: MachineLayout,
+  config: NodeConfig,
+  address: string,
+  software: NodeSoftware,
+): Promise<void> {
   const options = await labOptionFile({
     datadir: layout.datadir,
     socket: layout.mysqlSocket,
@@ -79,9 +99,28 @@ export async function provisionNode(layout: MachineLayout, config: NodeConfig, a
   });
   await writeFile(layout.optionFile, options);
   await writeFile(layout.nodeConfig, `${JSON.stringify(config, null, 2)}\n`);
+  if (config.orchestrator !== undefined) {
+    await mkdir(layout.orchestratorFolder, { recursive: true });
+    const orchestrator = await labOrchestratorConfig({
+      address,
+      folder: layout.orchestratorFolder,
+      hook: join(software.binDir, "orchestrator-hook"),
+    });
+    await writeFile(layout.orchestratorConfig, orchestrator, { mode: 0o600 });
+  }
+  if (config.forwarder === undefined) return;
+  const forwarder = await labForwarderConfig({
+    address,
+    socket: config.forwarder.socket,
+    maxReplicaLagSeconds: config.max_replica_lag_seconds,
+  });
+  await writeFile(layout.forwarderConfig, forwarder);
 }
 
-/** A node's units; at boot only the bootstrap is started, which starts the others. */
+/**
+ * A node's units; at boot only the forwarder and the bootstrap are started, which starts mysqld and the agent; that one starts
+ * Orchestrator.
+ */
 export function nodeUnits(software: NodeSoftware, layout: MachineLayout): UnitDefinition[] {
   const script = (name: string): [string, string] => [process.execPath, join(software.binDir, `${name}.mjs`)];
   return [
@@ -109,6 +148,29 @@ export function nodeUnits(software: NodeSoftware, layout: MachineLayout): UnitDe
       restart: "always",
       restartMs: 200,
     }),
+    ...(software.haproxy === undefined
+      ? []
+      : [
+          unitDefinition({
+            name: units.forwarder,
+            description: "HAProxy: connections to the primary and to replicas",
+            argv: [software.haproxy, "-db", "-f", layout.forwarderConfig],
+            restart: "always",
+            restartMs: 200,
+          }),
+        ]),
+    ...(software.orchestrator === undefined
+      ? []
+      : [
+          unitDefinition({
+            name: units.orchestrator,
+            description: "Orchestrator",
+            argv: [software.orchestrator, "--config", layout.orchestratorConfig, "http"],
+            workingDirectory: layout.orchestratorFolder,
+            restart: "always",
+            restartMs: 1000,
+          }),
+        ]),
   ];
 }
 

@@ -10,9 +10,13 @@ export interface MachineLayout {
   readonly optionFile: string;
   readonly optionFolder: string;
   readonly nodeConfig: string;
+  readonly forwarderConfig: string;
+  readonly orchestratorConfig: string;
   /** Holds the data directory and what is built beside it. */
   readonly data: string;
   readonly datadir: string;
+  /** Orchestrator's. */
+  readonly orchestratorFolder: string;
   /** The scripts' own state. */
   readonly state: string;
   readonly log: string;
@@ -21,6 +25,8 @@ export interface MachineLayout {
   readonly sockets: string;
   readonly mysqlSocket: string;
   readonly systemdSocket: string;
+  /** HAProxy's. */
+  readonly forwarderSocket: string;
 }
 
 /** A path of a unix socket has at most this many bytes (unix(7), less the final zero). */
@@ -41,8 +47,11 @@ export function machineLayout(directory: string, socketFolder: string): MachineL
     optionFile: join(etc, "my.cnf"),
     optionFolder: join(etc, "conf.d"),
     nodeConfig: join(etc, "node.json"),
+    forwarderConfig: join(etc, "haproxy.cfg"),
+    orchestratorConfig: join(etc, "orchestrator.conf.json"),
     data,
     datadir: join(data, "mysql"),
+    orchestratorFolder: join(data, "orchestrator"),
     state: join(directory, "state"),
     log: join(directory, "log"),
     temporary: join(directory, "tmp"),
@@ -50,10 +59,13 @@ export function machineLayout(directory: string, socketFolder: string): MachineL
     sockets: socketFolder,
     mysqlSocket: join(socketFolder, "mysql.sock"),
     systemdSocket: join(socketFolder, "systemd.sock"),
+    forwarderSocket: join(socketFolder, "haproxy.sock"),
   };
-  if (Buffer.byteLength(layout.systemdSocket) > longestSocketPath) {
+  // HAProxy binds its socket under a longer name and renames it.
+  const longest = `${layout.forwarderSocket}.4194304.tmp`;
+  if (Buffer.byteLength(longest) > longestSocketPath) {
     throw new Error(
-      `The path ${layout.systemdSocket} is longer than the ${longestSocketPath} bytes that a socket may have. Nothing was started. Set TMPDIR to a short folder, for example /tmp, and run it again.`,
+      `The path ${longest} is longer than the ${longestSocketPath} bytes that a socket may have. Nothing was started. Set TMPDIR to a short folder, for example /tmp, and run it again.`,
     );
   }
   return layout;

@@ -20,8 +20,8 @@ export type Power = "on" | "off" | "stopped";
 export interface MachineOptions {
   readonly layout: MachineLayout;
   readonly units: readonly UnitDefinition[];
-  /** The unit that is started at boot. */
-  readonly bootUnit: string;
+  /** Units that are started at boot. */
+  readonly bootUnits: readonly string[];
   /** Writes what the machine finds on its disk at every boot; its folders are there. */
   readonly provision: () => Promise<void>;
   /** All variables of the machine's processes; the machine puts its own programs first on `PATH`. */
@@ -126,7 +126,7 @@ export function createMachine(options: MachineOptions): Machine {
     };
     const socket = await listenForCommands(layout.systemdSocket, execute);
     running = { systemd, timers, socket };
-    void systemd.service(options.bootUnit)?.start();
+    for (const unit of options.bootUnits) void systemd.service(unit)?.start();
   };
 
   const kill = async (): Promise<void> => {

@@ -513,6 +513,8 @@ describe("the operation under way", () => {
     steps: [],
     started_by: "a run",
     created_at: "2026-11-21T11:59:00Z",
+    attempt: 1,
+    rvn: "rvn-1",
   };
   const lock = {
     pk: "operation-lock-orders",

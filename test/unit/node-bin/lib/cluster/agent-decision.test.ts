@@ -48,6 +48,8 @@ const view = (change: Partial<AgentView>): AgentView => ({
   dataFormation: 3,
   joined: true,
   stoppedAtRvn: undefined,
+  highestFence: 3,
+  heldByOperation: false,
   ...change,
 });
 

@@ -10,6 +10,7 @@ const primary: RoutingView = {
   serving: true,
   joined: true,
   leaving: false,
+  mode: "registration",
   seen: { roleTag: "master", inWriteGroup: true, inReadGroup: false, protectedFromScaleIn: true },
 };
 const replica: RoutingView = {
@@ -19,6 +20,7 @@ const replica: RoutingView = {
   serving: true,
   joined: true,
   leaving: false,
+  mode: "registration",
   seen: { roleTag: "replica", inWriteGroup: false, inReadGroup: true, protectedFromScaleIn: false },
 };
 const nowhere = { roleTag: undefined, inWriteGroup: false, inReadGroup: false, protectedFromScaleIn: false };

@@ -1,0 +1,58 @@
+import { operationOfPurpose } from "#contract/operation.ts";
+import { monotonicMs } from "../host/wait.ts";
+import type { AgentContext } from "./context.ts";
+import { noteRecord } from "./state.ts";
+
+/** Reads the topology record. */
+export const watchRecord = async (context: AgentContext): Promise<void> => {
+  const { highestFence, state, topology } = context;
+  const record = await topology.read();
+  noteRecord(state, record);
+  if (record) await highestFence.raise(record.fence);
+};
+
+/** Looks at the primary lease, when another node is to hold it. */
+export const watchLease = async (context: AgentContext): Promise<void> => {
+  const { identity, primaryLease, state } = context;
+  if (state.record?.instance_id === identity.instanceId) return;
+  state.primaryLease = await primaryLease.observe();
+};
+
+/** How long an operation that has just made this node read-only is taken to be alive without being looked at, milliseconds. */
+const trustMs = 1500;
+
+/** How long a stale operation lock is left to the nodes before this one in their order, milliseconds each. */
+const rankMs = 700;
+/** How long an operation that was taken up here is not started again, milliseconds. */
+const startAgainAfterMs = 15_000;
+
+/** Takes up an operation whose runner died: the lock decides who does when several try. */
+const takeUp = async (context: AgentContext, operationId: string): Promise<void> => {
+  const { identity, log, state } = context;
+  const now = monotonicMs();
+  state.staleOperation =
+    state.staleOperation?.id === operationId ? state.staleOperation : { id: operationId, since: now };
+  const ids = [identity.instanceId, ...(state.peers ?? []).map((peer) => peer.instanceId)].sort();
+  if (now - state.staleOperation.since < ids.indexOf(identity.instanceId) * rankMs) return;
+  if (!state.mysql.up || state.bootstrap?.state !== "joined") return;
+  if (now - state.tookUpAt < startAgainAfterMs) return;
+  state.tookUpAt = now;
+  log.warn(`operation ${operationId} has lost its runner; taking it up`);
+  await context.startOperation(operationId);
+};
+
+/** Looks at the operation lock: whether the operation that holds this node read-only is alive, and whether one lost its runner. */
+export const watchOperation = async (context: AgentContext): Promise<void> => {
+  const { log, operationLock, state } = context;
+  const lock = await operationLock.observe();
+  const named = operationOfPurpose(lock.item?.purpose);
+  if (lock.state === "stale" && named !== undefined) await takeUp(context, named);
+  else state.staleOperation = undefined;
+  const held = state.heldBy;
+  if (!held) return;
+  const live = lock.state === "held" && named === held.operationId;
+  if (!live && monotonicMs() - held.since > trustMs && held.live) {
+    held.live = false;
+    log.warn(`operation ${held.operationId} does not hold its lock any more; this node goes on by itself`);
+  }
+};

@@ -1,0 +1,28 @@
+import { readIfThere } from "../host/files.ts";
+import { type StopPoint, stopPointName } from "./step.ts";
+
+/** Names a file in which a fault test writes where the operation is to stop, and how. Nothing is looked at without it. */
+export const faultFileVariable = "PERCONA_OPERATION_FAULT_FILE";
+
+/**
+ * For fault tests: the file says `throw after record`, `kill before open`, or `stop before demote` (SIGSTOP). Without the
+ * variable it is a function that does nothing.
+ */
+export const faultInjection = (env: NodeJS.ProcessEnv): ((point: StopPoint) => Promise<void>) => {
+  const path = env[faultFileVariable];
+  if (path === undefined) return async () => {};
+  return async (point) => {
+    const [how, ...where] = (await readIfThere(path))?.trim().split(" ") ?? [];
+    if (where.join(" ") !== stopPointName(point)) return;
+    switch (how) {
+      case "throw":
+        throw new Error(`A fault was injected ${stopPointName(point)}.`);
+      case "kill":
+        process.kill(process.pid, "SIGKILL");
+        return;
+      case "stop":
+        process.kill(process.pid, "SIGSTOP");
+        return;
+    }
+  };
+};

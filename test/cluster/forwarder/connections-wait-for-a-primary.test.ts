@@ -1,0 +1,98 @@
+import { expect, it } from "vitest";
+import { eventually, several, useRigs } from "./forwarder-fixture.ts";
+
+const newRig = useRigs();
+
+it("a client that is connected stays, through looks at the forwarder that change nothing", async () => {
+  const { nodes, forwarder, desired, write } = await newRig();
+  const [one] = nodes;
+  one.says = "primary";
+  await forwarder.apply(desired(one));
+  const client = write();
+  expect(await client.greeted()).toBe("one");
+  for (let round = 0; round < 10; round += 1) await forwarder.apply(desired(one));
+  expect(await client.alive()).toBe(true);
+});
+
+it("connections that arrive between two primaries are answered by the new one, and the old one's are cut", async () => {
+  const { nodes, forwarder, desired, write } = await newRig();
+  const [one, two] = nodes;
+  one.says = "primary";
+  await forwarder.apply(desired(one));
+  const before = write();
+  await before.greeted();
+
+  one.says = "neither";
+  await forwarder.apply(desired(undefined));
+  expect(await before.alive()).toBe(true);
+  const waiting = await several(20, write);
+  const acceptedByOld = one.accepted();
+
+  two.says = "primary";
+  const opened = performance.now();
+  await forwarder.apply(desired(two, [one]));
+  const told = performance.now() - opened;
+  expect(await Promise.all(waiting.map((client) => client.greeted()))).toEqual(waiting.map(() => "two"));
+  const longest = Math.max(...waiting.map(({ greetedAt }) => greetedAt)) - opened;
+  expect(longest).toBeLessThan(200);
+  expect(told).toBeLessThan(50);
+  expect(one.accepted()).toBe(acceptedByOld);
+  await eventually("the old primary's session has ended", () => before.ended, 1000);
+  expect(await write().greeted()).toBe("two");
+});
+
+it("connections that wait for a primary whose mysqld is dead outlive the cut of its sessions", async () => {
+  const { nodes, forwarder, desired, write } = await newRig();
+  const [one, two] = nodes;
+  one.says = "primary";
+  await forwarder.apply(desired(one));
+  await one.stopServer();
+  const waiting = await several(30, write, 3);
+  two.says = "primary";
+  await forwarder.apply(desired(two, [one]));
+  expect(await Promise.all(waiting.map((client) => client.greeted()))).toEqual(waiting.map(() => "two"));
+});
+
+it("connections that wait for a primary that answers nothing at all outlive the cut of its sessions", async () => {
+  const { nodes, forwarder, desired, write } = await newRig();
+  const [one, two] = nodes;
+  one.says = "primary";
+  await forwarder.apply(desired(one));
+  await one.silenceServer();
+  const waiting = await several(30, write, 3);
+  two.says = "primary";
+  await forwarder.apply(desired(two, [one]));
+  expect(await Promise.all(waiting.map((client) => client.greeted()))).toEqual(waiting.map(() => "two"));
+});
+
+it("an undo gives the waiting connections back to the old primary", async () => {
+  const { nodes, forwarder, desired, write } = await newRig();
+  const [one] = nodes;
+  one.says = "primary";
+  await forwarder.apply(desired(one));
+  const before = write();
+  await before.greeted();
+  await forwarder.apply(desired(undefined));
+  const waiting = await several(5, write);
+  await forwarder.apply(desired(one));
+  expect(await Promise.all(waiting.map((client) => client.greeted()))).toEqual(waiting.map(() => "one"));
+  expect(await before.alive()).toBe(true);
+});
+
+it("a connection is held for about six seconds, and a client that leaves earlier reaches nobody", async () => {
+  const { nodes, forwarder, desired, write } = await newRig();
+  const [one] = nodes;
+  await forwarder.apply(desired(undefined));
+  const began = performance.now();
+  const patient = write();
+  const gone = write();
+  await eventually("HAProxy has taken the connections", () => performance.now() - began > 200, 1000);
+  gone.close();
+  await eventually("the patient one is given up", () => patient.ended, 10_000);
+  expect(patient.endedAt - began).toBeGreaterThan(5000);
+  expect(patient.endedAt - began).toBeLessThan(9000);
+  one.says = "primary";
+  await forwarder.apply(desired(one));
+  expect(await write().greeted()).toBe("one");
+  expect(one.accepted()).toBe(1);
+});
