@@ -45,6 +45,9 @@ describe("the place of the data directory", () => {
     expect(name).toBe(`${datadir}.set-aside-2026-11-21T00-17-05.123Z`);
     expect((await data.look()).kind).toBe("absent");
     expect(await readdir(name)).toEqual([".percona-actions.json"]);
+    await data.place(await data.beginBuilding(me), marker());
+    const second = await data.setAside(new Date("2026-11-22T00:00:00.000Z"));
+    expect(await data.setAsideBefore()).toEqual([name, second]);
   });
 
   it("does not take another's directory for its own", async () => {
