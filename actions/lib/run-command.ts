@@ -1,4 +1,6 @@
+import * as v from "valibot";
 import { type DocumentOperation, documentName, maxCommandOutput } from "#contract/documents.ts";
+import { Failure, FailureReport } from "#contract/failure-reasons.ts";
 import type { Clock } from "./clock.ts";
 import { shortened } from "./text.ts";
 
@@ -40,7 +42,13 @@ export type NodeProblem =
 /** What a node answered. */
 export type NodeAnswer =
   | { readonly ok: true; readonly json: unknown }
-  | { readonly ok: false; readonly problem: NodeProblem; readonly detail: string };
+  | {
+      readonly ok: false;
+      readonly problem: NodeProblem;
+      readonly detail: string;
+      /** What the script said of its failure, when it ended with one that has a reason. */
+      readonly failure?: Failure;
+    };
 
 /** An operation to be done by one node. */
 export interface NodeRequest {
@@ -93,7 +101,7 @@ export async function askNode(
   }
 }
 
-const no = (problem: NodeProblem, detail: string): NodeAnswer => ({ ok: false, problem, detail });
+const no = (problem: NodeProblem, detail: string) => ({ ok: false, problem, detail }) as const;
 
 /** The answer that an invocation is, or undefined while it is under way. */
 export function answerOf({ status, exitCode, stdout, stderr }: Invocation): NodeAnswer | undefined {
@@ -117,7 +125,10 @@ export function answerOf({ status, exitCode, stdout, stderr }: Invocation): Node
     case "Terminated":
       return no("cancelled", `the command was ended from outside (${status})`);
     default:
-      return no("failed", `${status}, exit code ${exitCode}: ${lastLines(stderr) || lastLines(stdout) || "no output"}`);
+      return {
+        ...no("failed", `${status}, exit code ${exitCode}: ${lastLines(stderr) || lastLines(stdout) || "no output"}`),
+        ...failureOf(stdout),
+      };
   }
 }
 
@@ -130,6 +141,14 @@ function jsonOf(stdout: string): NodeAnswer {
   } catch {
     return no("answer-not-json", `the answer is not JSON: ${shortened(stdout.trim(), 200) || "empty"}`);
   }
+}
+
+function failureOf(stdout: string): { failure: Failure } | undefined {
+  const answer = jsonOf(stdout);
+  const report = v.safeParse(FailureReport, answer.ok ? answer.json : undefined);
+  if (!report.success) return undefined;
+  const { failure_reason, ...details } = report.output;
+  return { failure: new Failure(failure_reason, details) };
 }
 
 const lastLines = (text: string): string => {

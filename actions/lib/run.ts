@@ -19,18 +19,25 @@ export interface ActionIdentity {
   readonly title: string;
   /** It only reads, whatever happens: every failure says so. */
   readonly readOnly?: boolean;
+  /** What its post script does; `action.yml` then names the same file as `main` and as `post`. */
+  readonly post?: (runner: Runner) => Promise<void>;
 }
+
+/** Tells the post script, which is the same file, that the main script was run. */
+const begunState = "begun";
 
 /**
  * Runs an action. A failure becomes one annotation, the output `failure-reason`, a paragraph in the summary unless the action
  * wrote one, and exit code 1; the stack is shown only to the person who turned on debug logging.
  */
 export async function run(
-  { title, readOnly = false }: ActionIdentity,
+  { title, readOnly = false, post }: ActionIdentity,
   main: ActionMain,
   runner: Runner = githubRunner(),
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<void> {
+  if (post !== undefined && runner.state(begunState) !== "") return post(runner);
+  if (post !== undefined) runner.keepState(begunState, "true");
   let summarised = false;
   const watched: Runner = {
     ...runner,

@@ -25,6 +25,10 @@ export interface Runner {
   readonly debug: boolean;
   /** The process ends with this code once its work has ended. */
   exit(code: number): void;
+  /** What an earlier script of this step kept under that name; empty when none did. */
+  state(name: string): string;
+  /** Keeps a text for the step's post script; the last one counts. */
+  keepState(name: string, value: string): void;
 }
 
 /** The real runner. Outside one, where there are no files for outputs and summary, they go to the log. */
@@ -50,4 +54,6 @@ export const githubRunner = (env: NodeJS.ProcessEnv = process.env): Runner => ({
   exit: (code) => {
     process.exitCode = code;
   },
+  state: (name) => core.getState(name),
+  keepState: (name, value) => core.saveState(name, value),
 });

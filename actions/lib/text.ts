@@ -41,6 +41,9 @@ export const markdownRow = (cells: readonly string[]): string => `| ${cells.join
 export const markdownTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [markdownRow(head), markdownRow(head.map(() => "---")), ...rows.map(markdownRow)].join("\n");
 
+/** Text from outside in a quoted label of a Mermaid diagram. */
+export const mermaidText = (text: string): string => text.replace(/[^A-Za-z0-9 .?-]/g, " ");
+
 /** GitHub discards a step's summary that is larger, in bytes. */
 export const summaryLimit = 1024 * 1024;
 

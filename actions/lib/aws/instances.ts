@@ -1,5 +1,5 @@
 import { DescribeAutoScalingInstancesCommand } from "@aws-sdk/client-auto-scaling";
-import { type Instance, paginateDescribeInstances } from "@aws-sdk/client-ec2";
+import { DescribeInstancesCommand, type Instance, paginateDescribeInstances } from "@aws-sdk/client-ec2";
 import { tags } from "#contract/tags.ts";
 import { call } from "./call.ts";
 import type { AwsClients } from "./clients.ts";
@@ -35,6 +35,21 @@ export async function clusterInstances(
     }
     return found.sort((a, b) => (a.instance_id < b.instance_id ? -1 : 1));
   });
+}
+
+/** The cluster whose tag an instance carries; undefined when it carries none, or no such instance is known. */
+export async function clusterOfInstance(
+  { ec2 }: Pick<AwsClients, "ec2">,
+  instanceId: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  // A filter, because naming an id that does not exist is an error.
+  const request = new DescribeInstancesCommand({ Filters: [{ Name: "instance-id", Values: [instanceId] }] });
+  const answer = await call({ action: "ec2:DescribeInstances", on: "*", signal }, () =>
+    ec2.send(request, { abortSignal: signal }),
+  );
+  const [instance] = (answer.Reservations ?? []).flatMap(({ Instances = [] }) => Instances);
+  return instance === undefined ? undefined : seen(instance).tags[tags.clusterId];
 }
 
 const seen = (instance: Instance): SeenInstance => ({

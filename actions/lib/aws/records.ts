@@ -1,10 +1,16 @@
-import { GetItemCommand, paginateScan, ResourceNotFoundException } from "@aws-sdk/client-dynamodb";
-import { unmarshall } from "@aws-sdk/util-dynamodb";
+import {
+  ConditionalCheckFailedException,
+  GetItemCommand,
+  PutItemCommand,
+  paginateScan,
+  ResourceNotFoundException,
+} from "@aws-sdk/client-dynamodb";
+import { marshall, unmarshall } from "@aws-sdk/util-dynamodb";
 import * as v from "valibot";
 import { Failure } from "#contract/failure-reasons.ts";
 import { LeaseItem } from "#contract/lease.ts";
 import { liveOperationStates, OperationRecord } from "#contract/operation.ts";
-import { hashKey, itemKey } from "#contract/table.ts";
+import { hashKey, itemKey, type LockName } from "#contract/table.ts";
 import { TopologyRecord } from "#contract/topology.ts";
 import { call, errorName } from "./call.ts";
 import type { AwsClients } from "./clients.ts";
@@ -28,6 +34,18 @@ export const topologyRecord = (clients: Dynamo, { clusterId, table }: ClusterTab
 /** The lock that an operation holds; undefined when none was ever taken. Throws as `topologyRecord` does. */
 export const operationLock = (clients: Dynamo, { clusterId, table }: ClusterTable, signal: AbortSignal) =>
   item(clients, table, itemKey.lock("operation", clusterId), LeaseItem, signal);
+
+/** Any lock of the cluster; undefined when it was never taken. Throws as `topologyRecord` does. */
+export const lockItem = (clients: Dynamo, { clusterId, table }: ClusterTable, name: LockName, signal: AbortSignal) =>
+  item(clients, table, itemKey.lock(name, clusterId), LeaseItem, signal);
+
+/** The record of one operation; undefined when there is none. Throws as `topologyRecord` does. */
+export const operationRecord = (
+  clients: Dynamo,
+  { clusterId, table }: ClusterTable,
+  operationId: string,
+  signal: AbortSignal,
+) => item(clients, table, itemKey.operation(clusterId, operationId), OperationRecord, signal);
 
 /** Operations that have not ended. Throws as `topologyRecord` does. */
 export async function liveOperations(
@@ -56,6 +74,47 @@ export async function liveOperations(
   });
 }
 
+/**
+ * Writes an operation's record: a new one when `replaces` is absent, otherwise in place of the one with that `rvn`. False when
+ * something else is there. An answer that was lost is not a refusal: what is there then has this record's own `rvn`.
+ *
+ * @throws as `topologyRecord` does; after `store-unavailable` the write may have taken effect.
+ */
+export async function writeOperation(
+  { dynamodb }: Dynamo,
+  { table }: ClusterTable,
+  record: OperationRecord,
+  replaces: string | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const condition =
+    replaces === undefined
+      ? { ConditionExpression: "attribute_not_exists(#key)", ExpressionAttributeNames: { "#key": hashKey } }
+      : {
+          ConditionExpression: "#rvn = :rvn",
+          ExpressionAttributeNames: { "#rvn": "rvn" },
+          ExpressionAttributeValues: { ":rvn": { S: replaces } },
+        };
+  const request = new PutItemCommand({
+    TableName: table,
+    Item: marshall(record, { removeUndefinedValues: true }),
+    ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+    ...condition,
+  });
+  return call({ action: "dynamodb:PutItem", on: `${table}, item ${record.pk}`, signal }, async () => {
+    try {
+      await dynamodb.send(request, { abortSignal: signal });
+      return true;
+    } catch (error) {
+      if (error instanceof ConditionalCheckFailedException) {
+        const there = error.Item ?? (await dynamodb.send(getItem(table, record.pk), { abortSignal: signal })).Item;
+        return there?.rvn?.S === record.rvn;
+      }
+      throw isMissing(error) ? tableMissing(table, error) : error;
+    }
+  });
+}
+
 async function item<S extends v.GenericSchema<unknown, unknown>>(
   { dynamodb }: Dynamo,
   table: string,
@@ -63,7 +122,7 @@ async function item<S extends v.GenericSchema<unknown, unknown>>(
   schema: S,
   signal: AbortSignal,
 ): Promise<v.InferOutput<S> | undefined> {
-  const request = new GetItemCommand({ TableName: table, Key: { [hashKey]: { S: key } }, ConsistentRead: true });
+  const request = getItem(table, key);
   const answer = await call({ action: "dynamodb:GetItem", on: `${table}, item ${key}`, signal }, async () => {
     try {
       return await dynamodb.send(request, { abortSignal: signal });
@@ -73,6 +132,9 @@ async function item<S extends v.GenericSchema<unknown, unknown>>(
   });
   return answer.Item === undefined ? undefined : parsed(schema, unmarshall(answer.Item), table);
 }
+
+const getItem = (table: string, key: string): GetItemCommand =>
+  new GetItemCommand({ TableName: table, Key: { [hashKey]: { S: key } }, ConsistentRead: true });
 
 const isMissing = (error: unknown): boolean =>
   error instanceof ResourceNotFoundException || errorName(error) === "ResourceNotFoundException";

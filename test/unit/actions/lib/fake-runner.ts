@@ -8,6 +8,7 @@ export interface FakeRunner extends Runner {
   readonly errors: Annotation[];
   readonly warnings: Annotation[];
   readonly echoed: string[];
+  readonly kept: Record<string, string>;
   exitCode: number;
 }
 
@@ -19,6 +20,7 @@ export const fakeRunner = (inputs: Record<string, string> = {}, debug = false): 
     errors: [],
     warnings: [],
     echoed: [],
+    kept: {},
     exitCode: 0,
     debug,
     input: (name) => inputs[name] ?? "",
@@ -42,6 +44,10 @@ export const fakeRunner = (inputs: Record<string, string> = {}, debug = false): 
     },
     exit: (code) => {
       runner.exitCode = code;
+    },
+    state: (name) => runner.kept[name] ?? "",
+    keepState: (name, value) => {
+      runner.kept[name] = value;
     },
   };
   return runner;

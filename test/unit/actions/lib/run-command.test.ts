@@ -112,6 +112,24 @@ describe("answerOf", () => {
     expect(answerOf(failed)).toMatchObject({ detail: "Failed, exit code 3: a b no such file" });
   });
 
+  it("gives the reason of a script that failed with one", () => {
+    const report = { failure_reason: "lag-too-high", message: "90 s behind", changed: "Nothing.", next: "Wait." };
+    const answer = answerOf(invocation("Failed", { exitCode: 1, stdout: JSON.stringify(report), stderr: "log\n" }));
+    expect(answer).toMatchObject({
+      ok: false,
+      problem: "failed",
+      detail: "Failed, exit code 1: log",
+      failure: { reason: "lag-too-high", message: "90 s behind", changed: "Nothing.", next: "Wait." },
+    });
+  });
+
+  it.each(["", "{}", '{"failure_reason":"no-such-reason","message":"","changed":"","next":""}'])(
+    "has no reason of a script that printed %j",
+    (stdout) => {
+      expect(answerOf(invocation("Failed", { exitCode: 1, stdout }))).not.toHaveProperty("failure");
+    },
+  );
+
   it("does not take an answer that SSM cut for a whole one", () => {
     const cut = invocation("Success", { stdout: "x".repeat(24_000) });
     expect(answerOf(cut)).toMatchObject({ ok: false, problem: "answer-too-long" });
