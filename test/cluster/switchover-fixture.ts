@@ -118,6 +118,22 @@ export const beginSwitchover = async (lab: Lab, planner: string, asked: Asked = 
   return recorded;
 };
 
+/** Records and starts an ended operation once more under the same id, as running the action again does. */
+export const runAgain = async (lab: Lab, id: string): Promise<void> => {
+  const record = await readOperation(lab, id);
+  const plan = v.parse(OperationPlan, JSON.parse(record.plan ?? "null"));
+  const { result: _r, failure_reason: _f, failure_message: _m, ended_at: _e, expires_at: _x, ...rest } = record;
+  const again: OperationRecord = {
+    ...rest,
+    state: "created",
+    attempt: record.attempt + 1,
+    steps: plan.steps.map((step) => ({ ...step, state: "pending" as const })),
+    rvn: randomUUID(),
+  };
+  await documents(lab).send(new PutCommand({ TableName: lab.cluster.tableName, Item: again }));
+  await onNode(lab, await nameOf(lab, plan.node), "switchover", { SSM_Mode: "apply", SSM_OperationId: id });
+};
+
 /** Waits until an operation has ended. */
 export const ended = async (lab: Lab, id: string, deadlineMs = 60_000): Promise<OperationRecord> => {
   let last: OperationRecord | undefined;

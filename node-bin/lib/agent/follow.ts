@@ -87,7 +87,11 @@ export const followPrimary = async (
     return refused(because);
   }
   // One without replication gets another incarnation by being given a source.
-  await receiveFrom(context, record.private_ip, isListed(record, identity.instanceId, observed) && replication !== undefined);
+  await receiveFrom(
+    context,
+    record.private_ip,
+    isListed(record, identity.instanceId, observed) && replication !== undefined,
+  );
   log.info(`follows ${record.instance_id} under fence ${record.fence}`);
   await observeMysql(context);
   return { follows: true, because: `it follows ${record.instance_id}` };
@@ -97,7 +101,11 @@ export const followPrimary = async (
  * Receives from the next primary while that is still a replica itself: what it logs is what the recorded primary wrote. Listed or not
  * stays as it is. The caller holds the turn.
  */
-export const receiveFromNext = async (context: AgentContext, record: TopologyRecord, address: string): Promise<Followed> => {
+export const receiveFromNext = async (
+  context: AgentContext,
+  record: TopologyRecord,
+  address: string,
+): Promise<Followed> => {
   const { highestFence, identity, mysql } = context;
   if (highestFence.current() > record.fence) return refused(`it is frozen under fence ${highestFence.current()}`);
   const observed = await mysql.observe();

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { AttemptAnswer, type Attempt, type Conclude, type NodeStatus } from "#contract/agent-api.ts";
+import { type Attempt, AttemptAnswer, type Conclude, type NodeStatus } from "#contract/agent-api.ts";
 import { describeFailure } from "#contract/failure-reasons.ts";
 import { decideFailover } from "../cluster/failover-decision.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
@@ -132,7 +132,7 @@ export const attemptForHook = (context: AgentContext, asked: Asked): Promise<Ans
   const { log, state } = context;
   const { attempts, toAcknowledge } = state.orchestrator;
   const known = attempts.get(asked.uid);
-  if (known) return known;
+  if (known !== undefined) return known;
   log.warn(`Orchestrator asks to replace ${asked.failed_host}, recovery ${asked.uid}`);
   const answer = attempt(context, asked)
     .catch((error: unknown) => no(describeFailure(error)))

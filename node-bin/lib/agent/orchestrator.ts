@@ -23,8 +23,11 @@ const startEveryMs = 15_000;
 const silentForMs = 30_000;
 /** How often the one that leads cleans up what it knows, milliseconds. */
 const tidyEveryMs = 10_000;
-/** The hook has to be through before its recovery is acknowledged, milliseconds. */
-const acknowledgeAfterMs = 500;
+/**
+ * The hook has to be through, and Orchestrator has to have seen the replicas in their new places, before a recovery is
+ * acknowledged, milliseconds; otherwise it asks once more for the same failure.
+ */
+const acknowledgeAfterMs = 5000;
 /** A recovery blocks others for 30 s, so that an acknowledgement is of no use later, milliseconds. */
 const acknowledgeWithinMs = 60_000;
 

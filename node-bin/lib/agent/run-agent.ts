@@ -57,9 +57,10 @@ const watchPeers = async (context: AgentContext): Promise<void> => {
 const keepLease = async (context: AgentContext): Promise<void> => {
   const { identity, log, state } = context;
   const named = state.record?.instance_id === identity.instanceId;
-  const answers = state.mysql.up && monotonicMs() - state.mysqlAt <= staleAfterMs;
-  if (named && answers) return takeLease(context);
-  if (!state.lease) return;
+  const answered = monotonicMs() - state.mysqlUpAt <= staleAfterMs;
+  if (named && state.mysql.up && answered) return takeLease(context);
+  // One that has answered a moment ago and is not dead may only be busy.
+  if (!state.lease || (named && answered && !state.mysqldDead)) return;
   const { lease } = state;
   state.lease = undefined;
   if (!named) {

@@ -50,6 +50,8 @@ export interface AgentState {
   recordAt: number;
   mysql: SeenMysql;
   mysqlAt: number;
+  /** When it answered last. */
+  mysqlUpAt: number;
   knownLag: KnownLag | undefined;
   lease: Grant | undefined;
   bootstrap: BootstrapProgress | undefined;
@@ -110,6 +112,7 @@ export const emptyState = (): AgentState => ({
   recordAt: Number.NEGATIVE_INFINITY,
   mysql: { up: false, error: "not looked at yet" },
   mysqlAt: Number.NEGATIVE_INFINITY,
+  mysqlUpAt: Number.NEGATIVE_INFINITY,
   knownLag: undefined,
   lease: undefined,
   bootstrap: undefined,

@@ -178,6 +178,15 @@ export const completionAttribute = "percona_actions";
 /** Names what an account may do and how it logs in, without its password: an account that carries it is complete. */
 export const completionMark = ({ user, host, login, grants, mayGrant = false, everywhere }: Account): string =>
   createHash("sha256")
-    .update(JSON.stringify([user, host, "osUser" in login ? login.osUser : "password", grants, mayGrant, ...(everywhere ? ["everywhere"] : [])]))
+    .update(
+      JSON.stringify([
+        user,
+        host,
+        "osUser" in login ? login.osUser : "password",
+        grants,
+        mayGrant,
+        ...(everywhere ? ["everywhere"] : []),
+      ]),
+    )
     .digest("hex")
     .slice(0, 16);

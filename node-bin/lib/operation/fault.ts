@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { readIfThere } from "../host/files.ts";
 import { type StopPoint, stopPointName } from "./step.ts";
 
@@ -14,6 +15,8 @@ export const faultInjection = (env: NodeJS.ProcessEnv): ((point: StopPoint) => P
   return async (point) => {
     const [how, ...where] = (await readIfThere(path))?.trim().split(" ") ?? [];
     if (where.join(" ") !== stopPointName(point)) return;
+    // Once: whoever takes the operation up passes the same point.
+    await rm(path, { force: true });
     switch (how) {
       case "throw":
         throw new Error(`A fault was injected ${stopPointName(point)}.`);

@@ -44,7 +44,8 @@ const freshAfter = async (c: SwitchoverContext) => {
 
 const prepare: SwitchoverStep = {
   name: "prepare",
-  description: "begin a new binlog on the candidate, so that replicas find their place in it at once; start the probe client",
+  description:
+    "begin a new binlog on the candidate, so that replicas find their place in it at once; start the probe client",
   apply: async (c) => {
     await c.pauseRecoveries();
     await c.candidate.rotate(c.before.fence);
