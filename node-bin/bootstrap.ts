@@ -5,7 +5,7 @@ import { keepLaunchHookAlive } from "./lib/bootstrap/launch-hook.ts";
 import { watchPrimary } from "./lib/bootstrap/primary-watch.ts";
 import { progressFile, writeProgress } from "./lib/bootstrap/progress.ts";
 import { runBootstrap } from "./lib/bootstrap/run-bootstrap.ts";
-import { allocateServerId } from "./lib/coordination/server-ids.ts";
+import { allocateServerId, renewServerId } from "./lib/coordination/server-ids.ts";
 import { readNodeConfig } from "./lib/host/config.ts";
 import { makeLog } from "./lib/host/log.ts";
 import { runMain } from "./lib/host/main.ts";
@@ -66,7 +66,9 @@ runMain(log, async (signal) => {
     });
     await step("allocating a server id");
     const serverId = await allocateServerId(table, config.cluster_id, identity.instanceId);
-    await writeServerOptions(config.mysql.include_dir, { serverId, reportHost: identity.privateIp });
+    const useServerId = (id: number): Promise<void> =>
+      writeServerOptions(config.mysql.include_dir, { serverId: id, reportHost: identity.privateIp });
+    await useServerId(serverId);
     const mysql = node.mysqlServer();
     await runBootstrap(
       {
@@ -76,6 +78,11 @@ runMain(log, async (signal) => {
         election: node.lock("election", "bootstrap"),
         primaryWatch: watchPrimary(node.primaryLease, monotonicMs),
         engine: node.backupEngine(mysql),
+        renewServerId: async () => {
+          const id = await renewServerId(table, config.cluster_id, identity.instanceId);
+          await useServerId(id);
+          return id;
+        },
         step,
         joined,
         now: () => new Date(),

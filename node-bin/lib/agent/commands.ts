@@ -31,7 +31,7 @@ import { observeMysql } from "./observe.ts";
 import { openByCommand, reopen } from "./open.ts";
 import { attemptForHook, concludeFromHook } from "./orchestrator-attempt.ts";
 import type { CommandHandlers } from "./server.ts";
-import { mysqlStatus } from "./state.ts";
+import { hearsPrimary, mysqlStatus } from "./state.ts";
 import { watchLease, watchRecord } from "./watch.ts";
 
 const Because = v.object({ because: v.string(), operation_id: v.optional(v.string()) });
@@ -55,7 +55,7 @@ const freeze = async (context: AgentContext, body: unknown, fence: number): Prom
   const { primary, forced } = v.parse(Freeze, body);
   const { identity, log, mysql, state } = context;
   await Promise.all([watchRecord(context), observeMysql(context)]);
-  const streamAlive = state.mysql.replication?.receiver === "yes";
+  const streamAlive = hearsPrimary(state);
   const { record } = state;
   const letGo = (): boolean => record !== undefined && primaryHasLetGo(state.primaryLease, record);
   if (streamAlive && !forced && !letGo()) await watchLease(context);

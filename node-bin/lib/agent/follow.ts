@@ -27,8 +27,16 @@ const primarySetOf = async (context: AgentContext, record: TopologyRecord): Prom
   return opened ? status.mysql.gtid_executed : undefined;
 };
 
-const isListed = (record: TopologyRecord, me: string, observed: MysqlObservation): boolean =>
-  record.ackers.some((acker) => acker.instance_id === me && acker.incarnation === observed.incarnation);
+/** Listed in this incarnation, and not told to stop under this version of the record. */
+const mayAcknowledge = (
+  { identity, state }: AgentContext,
+  record: TopologyRecord,
+  observed: MysqlObservation,
+): boolean =>
+  state.stoppedAtRvn !== record.rvn &&
+  record.ackers.some(
+    (acker) => acker.instance_id === identity.instanceId && acker.incarnation === observed.incarnation,
+  );
 
 const receiveFrom = async (context: AgentContext, address: string, acknowledge: boolean): Promise<void> => {
   const { config, identity, mysql } = context;
@@ -64,7 +72,7 @@ export const followPrimary = async (
   record: TopologyRecord,
   primarySet?: string,
 ): Promise<Followed> => {
-  const { highestFence, identity, log, mysql } = context;
+  const { highestFence, log, mysql } = context;
   if (highestFence.current() > record.fence) return refused(`it is frozen under fence ${highestFence.current()}`);
   const observed = await mysql.observe();
   if (!observed.super_read_only) return refused("it is not read-only yet");
@@ -87,11 +95,7 @@ export const followPrimary = async (
     return refused(because);
   }
   // One without replication gets another incarnation by being given a source.
-  await receiveFrom(
-    context,
-    record.private_ip,
-    isListed(record, identity.instanceId, observed) && replication !== undefined,
-  );
+  await receiveFrom(context, record.private_ip, mayAcknowledge(context, record, observed) && replication !== undefined);
   log.info(`follows ${record.instance_id} under fence ${record.fence}`);
   await observeMysql(context);
   return { follows: true, because: `it follows ${record.instance_id}` };
@@ -106,14 +110,14 @@ export const receiveFromNext = async (
   record: TopologyRecord,
   address: string,
 ): Promise<Followed> => {
-  const { highestFence, identity, mysql } = context;
+  const { highestFence, mysql } = context;
   if (highestFence.current() > record.fence) return refused(`it is frozen under fence ${highestFence.current()}`);
   const observed = await mysql.observe();
   const { replication } = observed;
   if (!observed.super_read_only || replication?.source_host !== record.private_ip || replication.receiver !== "yes") {
     return refused("it does not follow the primary");
   }
-  await receiveFrom(context, address, isListed(record, identity.instanceId, observed));
+  await receiveFrom(context, address, mayAcknowledge(context, record, observed));
   await observeMysql(context);
   return { follows: true, because: `it receives from ${address}` };
 };

@@ -5,7 +5,7 @@ import { clusterNode } from "../failover/cluster-node.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { failoverId } from "./report.ts";
-import { noteRecord } from "./state.ts";
+import { hearsPrimary, noteRecord } from "./state.ts";
 import { watchLease, watchRecord } from "./watch.ts";
 
 /** How long after an attempt that came to nothing the next may begin, milliseconds. */
@@ -22,7 +22,7 @@ export const failoverView = (context: AgentContext) => {
     lease: state.primaryLease,
     usable: state.mysql.up && state.bootstrap?.state === "joined",
     leaving: state.leaving !== undefined,
-    streamAlive: state.mysql.replication?.receiver === "yes",
+    streamAlive: hearsPrimary(state),
   };
 };
 

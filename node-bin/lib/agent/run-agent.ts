@@ -98,9 +98,10 @@ const releaseHeldCommits = async (context: AgentContext): Promise<void> => {
     isOpenPrimary(context) &&
     (semiSync?.waiting ?? 0) > 0 &&
     (semiSync?.clients ?? 0) >= (state.record?.wait_count ?? 1);
-  const before = state.commitsHeld;
-  state.commitsHeld = held;
-  if (!held || !before) return;
+  // Under load some commit waits at every look; held are those after which nothing is executed.
+  const before = state.heldAt;
+  state.heldAt = held ? state.mysql.gtid_executed : undefined;
+  if (!held || before !== state.heldAt) return;
   const released = await mysqlForWrites.releaseHeldCommits();
   if (released) log.info("released commits that waited for an acknowledgement which would not have come");
 };

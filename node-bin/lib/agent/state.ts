@@ -94,8 +94,8 @@ export interface AgentState {
   peers: readonly Peer[] | undefined;
   /** The group is about to terminate this instance; `let-go` once it may. */
   leaving: "leaving" | "let-go" | undefined;
-  /** Commits waited in the last look although enough ackers were connected. */
-  commitsHeld: boolean;
+  /** What was executed at the last look, when commits waited then although enough ackers were connected. */
+  heldAt: string | undefined;
   askedForBootstrapAt: number;
   readonly orchestrator: OrchestratorMemory;
   /** What the primary remembers of each replica between two rounds. */
@@ -137,7 +137,7 @@ export const emptyState = (): AgentState => ({
   fewAckersSince: undefined,
   peers: undefined,
   leaving: undefined,
-  commitsHeld: false,
+  heldAt: undefined,
   askedForBootstrapAt: Number.NEGATIVE_INFINITY,
   orchestrator: { attempts: new Map(), toAcknowledge: new Map(), raft: undefined, left: false },
   replicas: new Map(),
@@ -151,6 +151,10 @@ export const noteRecord = (state: AgentState, record: TopologyRecord | undefined
   state.record = record;
   state.recordAt = monotonicMs();
 };
+
+/** Whether events or heartbeats of the recorded primary itself come: one that is placed under another hears that other. */
+export const hearsPrimary = ({ mysql, record }: AgentState): boolean =>
+  mysql.replication?.receiver === "yes" && mysql.replication.source_host === record?.private_ip;
 
 /** What was seen of mysqld longer ago than this is no longer true enough to serve by, milliseconds. */
 export const staleAfterMs = 2000;

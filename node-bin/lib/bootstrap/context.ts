@@ -37,6 +37,8 @@ export interface BootstrapContext {
   readonly agents: AgentClient;
   readonly autoScaling: AutoScaling;
   readonly credentials: () => Promise<Credentials>;
+  /** Gives this node another server id, which mysqld has from its next start on. */
+  readonly renewServerId: () => Promise<number>;
   /** Tells the agent and the log what is being done. */
   readonly step: (what: string) => Promise<void>;
   /** Tells the agent that replication is its business from now on. */

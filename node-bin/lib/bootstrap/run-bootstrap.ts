@@ -34,9 +34,10 @@ const replaceData = async (
 /** One decision and its step; true when the node has joined or leads a serving cluster. */
 const advance = async (
   context: BootstrapContext,
-  serverId: number,
+  ids: { current: number },
   told: (because: string) => Promise<void>,
 ): Promise<boolean> => {
+  const serverId = ids.current;
   const view = await gatherView(context);
   const decision = decideBootstrap(view);
   switch (decision.step) {
@@ -53,6 +54,8 @@ const advance = async (
       if (view.record) await takeOverFormation(context, decision.data, view.record, serverId);
       return false;
     case "restore":
+      // It may have been primary with the data that were set aside; what it wrote then must come back to it.
+      if ((await context.data.setAsideBefore()).length > 0) ids.current = await context.renewServerId();
       await restoreData(context, decision.backup);
       return false;
     case "adopt":
@@ -85,6 +88,7 @@ const advance = async (
 export const runBootstrap = async (context: BootstrapContext, serverId: number): Promise<void> => {
   const { log, services, signal } = context;
   await services.start(units.agent);
+  const ids = { current: serverId };
   let lastTold = "";
   const told = async (because: string): Promise<void> => {
     if (because === lastTold) return;
@@ -94,7 +98,7 @@ export const runBootstrap = async (context: BootstrapContext, serverId: number):
   for (;;) {
     signal.throwIfAborted();
     try {
-      if (await advance(context, serverId, told)) return;
+      if (await advance(context, ids, told)) return;
     } catch (error) {
       if (!(error instanceof Failure) || (error.reason !== "superseded" && error.reason !== "lock-lost")) throw error;
       log.warn(`${error.message} Looking again.`);

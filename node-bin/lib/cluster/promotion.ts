@@ -65,8 +65,16 @@ export const decidePromotion = (view: PromotionView, gtid: GtidSets): PromotionD
       };
     }
   }
-  const union = frozen.reduce((all, replica) => gtid.union(all, replica.holds), "");
-  const holders = frozen.filter((replica) => gtid.contains(replica.holds, union));
+  const unionOf = (replicas: readonly FrozenReplica[]): string =>
+    replicas.reduce((all, replica) => gtid.union(all, replica.holds), "");
+  const holdersOf = (replicas: readonly FrozenReplica[]): FrozenReplica[] => {
+    const all = unionOf(replicas);
+    return replicas.filter((replica) => gtid.contains(replica.holds, all));
+  };
+  // One that is not counted and has transactions of its own must not keep the ackers, which hold all that was acknowledged, from it.
+  const considered = acceptLoss || holdersOf(frozen).length > 0 ? frozen : counted;
+  const union = unionOf(considered);
+  const holders = holdersOf(considered);
   const holder =
     holders.find((replica) => replica.instanceId === preferred) ??
     holders[0] ??

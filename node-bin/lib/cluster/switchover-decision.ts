@@ -50,9 +50,14 @@ const series = (version: string | undefined): number | undefined => {
   return found ? Number(found[1]) * 100 + Number(found[2]) : undefined;
 };
 
+/** Force is for a primary that does not answer; with one that does, the switchover is an ordinary one. */
+const isForced = ({ input, nodes, record }: SwitchoverView): boolean =>
+  input.force !== undefined &&
+  nodes.find(({ instanceId }) => instanceId === record.instance_id)?.inspection?.mysql.up !== true;
+
 const problemsOf = (node: PlannedNode, view: SwitchoverView, gtid: PlanGtidSets): Refusal[] => {
   const { input, nodes, record } = view;
-  const forced = input.force !== undefined;
+  const forced = isForced(view);
   const mysql = node.inspection?.mysql;
   const name = node.instanceId;
   if (!mysql?.up) {
@@ -126,14 +131,14 @@ const best = (view: SwitchoverView, gtid: PlanGtidSets): PlannedNode | undefined
     }
     return 0;
   });
-  if (view.input.force && withRank.length > 1) {
+  if (isForced(view)) {
     // Whoever has most loses least.
     const holds = (node: PlannedNode): string =>
       gtid.union(
         node.inspection?.mysql.gtid_executed ?? "",
         node.inspection?.mysql.replication?.received_gtid_set ?? "",
       );
-    const up = replicas.filter((node) => node.inspection?.mysql.up);
+    const up = withRank.map(({ node }) => node).filter((node) => node.inspection?.mysql.up);
     const most = up.find((node) => up.every((other) => gtid.contains(holds(node), holds(other))));
     if (most) return most;
   }
@@ -147,7 +152,7 @@ export const decideSwitchover = (view: SwitchoverView, gtid: PlanGtidSets): Swit
   const warnings: string[] = [];
   const primary = nodes.find(({ instanceId }) => instanceId === record.instance_id);
   const primaryUp = primary?.inspection?.mysql.up === true;
-  const forced = input.force !== undefined && !primaryUp;
+  const forced = isForced(view);
   const none = { primary: record.instance_id, forced, warnings };
   if (input.expected_primary !== undefined && input.expected_primary !== record.instance_id) {
     refusals.push(
@@ -184,7 +189,7 @@ export const decideSwitchover = (view: SwitchoverView, gtid: PlanGtidSets): Swit
   }
   refusals.push(...problemsOf(candidate, view, gtid));
   const age = primary?.inspection?.oldest_transaction_seconds ?? 0;
-  if (primaryUp && input.force === undefined && age > input.max_transaction_age_seconds) {
+  if (primaryUp && age > input.max_transaction_age_seconds) {
     refusals.push(
       refusal(
         "long-transactions",
@@ -192,9 +197,15 @@ export const decideSwitchover = (view: SwitchoverView, gtid: PlanGtidSets): Swit
       ),
     );
   }
-  const others = nodes.filter((node) => node !== candidate && node !== primary && node.inspection?.mysql.up);
+  const others = nodes.filter(
+    ({ inspection, ...node }) =>
+      node.instanceId !== candidate.instanceId &&
+      node.instanceId !== primary?.instanceId &&
+      inspection?.mysql.up === true &&
+      inspection.mysql.replication?.applier_errno === undefined,
+  );
   const afterwards = others.length + (primaryUp ? 1 : 0);
-  if (input.force === undefined && afterwards < record.wait_count) {
+  if (!forced && afterwards < record.wait_count) {
     refusals.push(
       refusal("too-few-ackers", `${afterwards} nodes could acknowledge afterwards; ${record.wait_count} have to.`),
     );
@@ -220,7 +231,7 @@ export const decideSwitchover = (view: SwitchoverView, gtid: PlanGtidSets): Swit
       missing.length > 0
         ? `They could still be had from ${[...missing.map((acker) => acker.instance_id), record.instance_id].join(" or ")}: keep their volumes.`
         : `They could still be had from ${record.instance_id}: keep its volume.`,
-      `The record is set to degraded: until ${record.wait_count} ackers are listed commits wait for nobody, and no automatic promotion takes place.`,
+      `Unless ${record.wait_count} other replicas follow at once, the record is set to degraded: until ${record.wait_count} ackers are listed commits wait for nobody, and no automatic promotion takes place.`,
     );
   }
   return { ...none, changes: true, candidate, refusals, warnings };

@@ -68,8 +68,8 @@ export const makeJournal = ({
   };
   return {
     read: async (operationId) => readItem(OperationRecord, await table.get(keyOf(operationId)), named(operationId)),
-    create: (content) => put(made(content), { condition: { absent: "pk" } }),
-    replace: (read, changes) => {
+    create: async (content) => put(made(content), { condition: { absent: "pk" } }),
+    replace: async (read, changes) => {
       const { pk: _pk, rvn: _rvn, expires_at: _expires, ...content } = read;
       return put(made({ ...content, ...changes }), { condition: { equals: ["rvn", read.rvn] } });
     },

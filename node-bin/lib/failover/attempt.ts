@@ -33,6 +33,9 @@ export interface Candidate {
 
 const tellWhy = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** How long the rest is waited for once enough are frozen, milliseconds: they would follow sooner. */
+const restPatienceMs = 300;
+
 /**
  * Freezes whoever can be frozen and chooses the successor. Errors: `no-safe-candidate`, with who is missing and why.
  * The frozen stay frozen until a fence as high is recorded.
@@ -45,16 +48,26 @@ export const freezeAndChoose = async (
 ): Promise<Candidate> => {
   const { me, nodes } = parts;
   const { acceptLoss = false, preferred = me } = options;
-  const answers = await Promise.all(
-    nodes.map(
-      async (node): Promise<{ readonly node: ClusterNode; readonly answer: FreezeAnswer }> => ({
-        node,
-        answer: await node
-          .freeze(fence, record.instance_id, { forced: acceptLoss })
-          .catch((error: unknown) => ({ frozen: false as const, because: tellWhy(error) })),
-      }),
-    ),
+  const silent = { frozen: false as const, because: "it has not answered in time" };
+  const heard = new Map<string, FreezeAnswer>();
+  const enough = Promise.withResolvers<void>();
+  const isCounted = (id: string, answer: FreezeAnswer): boolean =>
+    answer.frozen && record.ackers.some((a) => a.instance_id === id && a.incarnation === answer.incarnation);
+  const all = Promise.all(
+    nodes.map(async ({ instanceId, freeze }) => {
+      const answer = await freeze(fence, record.instance_id, { forced: acceptLoss }).catch((error: unknown) => ({
+        frozen: false as const,
+        because: tellWhy(error),
+      }));
+      heard.set(instanceId, answer);
+      const counted = [...heard].filter(([id, each]) => isCounted(id, each)).length;
+      if (counted > record.ackers.length - record.wait_count) enough.resolve();
+    }),
   );
+  // One that hangs does not hold up what is safe without it.
+  await Promise.race([all, acceptLoss ? all : enough.promise]);
+  await Promise.race([all, new Promise((resolve) => setTimeout(resolve, restPatienceMs))]);
+  const answers = nodes.map((node) => ({ node, answer: heard.get(node.instanceId) ?? silent }));
   const frozen = answers.flatMap(({ node, answer }): FrozenReplica[] =>
     answer.frozen
       ? [

@@ -46,7 +46,7 @@ const checkPlan = (fresh: OperationPlan, approved: OperationPlan, expectedHash: 
   const expected = typeof expectedHash === "string" ? expectedHash : approved.hash;
   if (fresh.hash !== expected) {
     throw new Failure("plan-changed", {
-      message: `The plan made now has the hash ${fresh.hash}, and ${expected} was approved: ${JSON.stringify(fresh.decided)}.`,
+      message: `The plan made now has the hash ${fresh.hash}, and ${expected} was approved: nodes, roles, versions, the candidate or the parameters are not what they were.`,
     });
   }
   const [refusal] = fresh.refusals;
@@ -88,6 +88,7 @@ const runUnderLock = async <C>(
   if (!resumes) {
     const fresh = await definition.plan(record.input, record.operation_id);
     checkPlan(fresh, plan, record.input.expected_plan_hash);
+    if (!fresh.changes) return { outcome: "done", result: { changed: false } };
     await keeper.change({
       state: "running",
       node: parts.me,
@@ -103,14 +104,25 @@ const runUnderLock = async <C>(
     };
   }
   const context = await definition.begin(record, plan, before, grant);
+  const timeoutSeconds = Number(record.input.timeout_seconds ?? Number.POSITIVE_INFINITY);
+  const until = monotonic() + timeoutSeconds * 1000;
   try {
     const steps = definition.steps(context);
     const run: StepRun<C> = {
       steps,
       context,
       journal: keeper,
+      isSuperseded: async () => {
+        const now = await recordedTopology(topology);
+        return now.fence !== before.fence && now.operation_id !== record.operation_id;
+      },
       guard: (isPast) => {
         grant.assertHeld();
+        if (!isPast && monotonic() > until) {
+          throw new Failure("timed-out", {
+            message: `The point of no return was not reached within the operation's ${timeoutSeconds} s.`,
+          });
+        }
         const who = isPast ? undefined : keeper.abortRequested();
         if (who !== undefined)
           throw new Failure("interrupted", { message: `${who} asked for the end of the operation.` });
@@ -171,7 +183,7 @@ export const runOperation = async <C>(
   try {
     const record = await journal.read(operationId);
     if (!record) {
-      throw new Failure("bad-input", { message: `There is no operation ${operationId} in the table.` });
+      throw new Failure("unknown-operation", { message: `There is no operation ${operationId} in the table.` });
     }
     if (!isLive(record)) return record;
     const claimed = await journal.replace(record, { node: parts.me });
@@ -184,8 +196,8 @@ export const runOperation = async <C>(
     try {
       ended = await runUnderLock(definition, parts, keeper, grant);
     } catch (error) {
-      // Nothing was begun: the plan was refused, or the stores did not answer.
-      ended = { outcome: "undone", error };
+      // A first runner has begun nothing: the plan was refused, or the stores did not answer. What a dead one left is as it was.
+      ended = record.state === "created" ? { outcome: "undone", error } : { outcome: "failed", error, past: false };
     }
     over.abort();
     await keeper.settled();

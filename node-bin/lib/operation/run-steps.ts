@@ -19,6 +19,11 @@ export interface StepRun<C> {
   readonly guard: (past: boolean) => void;
   /** Whether the point of no return was passed, as the authority says. Asked after a failure of that very step. */
   readonly isPast: () => Promise<boolean>;
+  /**
+   * Whether another has taken over, as the authority says. A node refuses a command also because it has seen the fence of an attempt
+   * that came to nothing.
+   */
+  readonly isSuperseded: () => Promise<boolean>;
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
   /** For fault tests: called at every point. */
@@ -46,6 +51,21 @@ const tell = (error: unknown): string => (error instanceof Error ? error.message
 
 const isOver = (error: unknown): boolean =>
   error instanceof Failure && (error.reason === "superseded" || error.reason === "lock-lost");
+
+const isLost = (error: unknown): boolean => error instanceof Failure && error.reason === "lock-lost";
+
+/** Asks the authority until it answers, or the lock is lost: nothing may be undone, or called done, before it has said which. */
+const hasPassed = async <C>({ guard, isPast, log, sleep }: StepRun<C>): Promise<boolean> => {
+  for (;;) {
+    try {
+      return await isPast();
+    } catch (error) {
+      log.warn(`whether the point of no return was passed is not known yet: ${tell(error)}`);
+      guard(true);
+      await sleep(forwardPauseMs);
+    }
+  }
+};
 
 /** Undoes the named steps, the last one first. */
 export const undoSteps = async <C>(run: StepRun<C>, names: readonly string[]): Promise<StepsOutcome> => {
@@ -78,7 +98,7 @@ export const undoSteps = async <C>(run: StepRun<C>, names: readonly string[]): P
 
 /** Runs the steps from one of them on. Before the point of no return a failure undoes everything, after it the step is tried again. */
 export const runSteps = async <C>(run: StepRun<C>, from = 0): Promise<StepsOutcome> => {
-  const { context, guard, isPast, journal, log, now, sleep, steps, stopAt } = run;
+  const { context, guard, journal, log, now, sleep, steps, stopAt } = run;
   const pivot = steps.findIndex((step) => step.pointOfNoReturn);
   for (const [index, step] of steps.entries()) {
     if (index < from) continue;
@@ -97,9 +117,19 @@ export const runSteps = async <C>(run: StepRun<C>, from = 0): Promise<StepsOutco
         break;
       } catch (error) {
         log.warn(`${step.name}: ${tell(error)}`);
-        if (isOver(error)) return { outcome: "superseded", error };
+        if (isOver(error) && (past || isLost(error) || (await run.isSuperseded().catch(() => true)))) {
+          return { outcome: "superseded", error };
+        }
         const isPivot = index === pivot;
-        if (past || (isPivot && (await isPast()))) {
+        let gone = past;
+        if (isPivot) {
+          try {
+            gone = await hasPassed(run);
+          } catch (lost) {
+            return { outcome: "superseded", error: lost };
+          }
+        }
+        if (gone) {
           // A pivot that took effect although it failed is done.
           if (isPivot) break;
           if (tries < forwardTries) {

@@ -20,6 +20,9 @@ export interface SwitchoverParts extends PlanParts {
   readonly resumeRecoveries: () => Promise<void>;
 }
 
+/** Of a net that is kept for documentation (RFC 5737): whoever connects to it finds nobody. */
+const nobodysAddress = "192.0.2.1";
+
 /** How long the end state may take to settle before it is compared, milliseconds. */
 const settlePatienceMs = 20_000;
 
@@ -63,13 +66,14 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
     const past = operation.operation_id === record.operation_id && record.instance_id === candidate?.instanceId;
     const before = plan.decided.primary as string;
     const forced = plan.decided.forced === true;
-    if (!candidate) {
+    const resumes = operation.state === "running";
+    if (!candidate && !resumes) {
       throw new Failure("node-unreachable", { message: `${String(plan.decided.candidate)} is not running any more.` });
     }
-    const uuid = candidate.inspection?.mysql.server_uuid;
-    if (uuid === undefined && !past) {
+    const uuid = candidate?.inspection?.mysql.server_uuid;
+    if (uuid === undefined && !past && !resumes) {
       throw new Failure("node-unreachable", {
-        message: `${candidate.instanceId} does not answer: ${candidate.error ?? ""}`,
+        message: `${String(plan.decided.candidate)} does not answer: ${candidate?.error ?? ""}`,
       });
     }
     const old = nodes.find((node) => node.instanceId === before);
@@ -79,7 +83,8 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
       input,
       me: parts.me,
       before: past ? { ...record, instance_id: before, private_ip: old?.privateIp ?? record.private_ip } : record,
-      candidate: parts.nodeAt(candidate),
+      // One that is gone does not hinder what can be undone without it.
+      candidate: parts.nodeAt(candidate ?? { instanceId: String(plan.decided.candidate), privateIp: nobodysAddress }),
       candidateUuid: uuid ?? record.server_uuid,
       old: forced || !old ? undefined : parts.nodeAt(old),
       others: nodes
@@ -98,7 +103,7 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
       probe: undefined,
       probeReport: undefined,
       refusedSince: undefined,
-      goal: past ? (candidate.inspection?.mysql.gtid_executed ?? "") : "",
+      goal: past ? (candidate?.inspection?.mysql.gtid_executed ?? "") : "",
       lockPending: undefined,
       ackersPending: undefined,
       ackers: [],

@@ -129,7 +129,10 @@ const demote: SwitchoverStep = {
   undo: async (c) => {
     const record = required(await c.topology.read(), "the topology record");
     await releaseLock(c);
-    if (record.instance_id !== c.before.instance_id || !c.old) return;
+    if (record.instance_id !== c.before.instance_id) {
+      throw new Failure("superseded", { message: `${record.instance_id} is recorded as primary meanwhile.` });
+    }
+    if (!c.old) return;
     const { mysql } = await c.old.inspect(record.fence);
     if (mysql.up && mysql.super_read_only === false && mysql.read_only === false) return;
     await c.old.reopen(
@@ -187,59 +190,66 @@ const takeLock: SwitchoverStep = {
   undo: (c) => releaseLock(c),
 };
 
+const writeRecord = async (c: SwitchoverContext, triesLeft: number): Promise<string> => {
+  const grant = required(c.electionGrant, "the election lock");
+  if (c.ackersPending) c.ackers = await c.ackersPending;
+  // Acker changes that were under way when the old primary was demoted are the only ones that may have come between.
+  const read = required(await c.topology.read(), "the topology record");
+  if (read.instance_id !== c.before.instance_id || read.fence !== c.before.fence) {
+    throw new Failure("superseded", {
+      message: `The record names ${read.instance_id} under fence ${read.fence}; the switchover began with ${c.before.instance_id} under ${c.before.fence}.`,
+    });
+  }
+  grant.assertHeld();
+  c.operationGrant.assertHeld();
+  const { degraded, ...rest } = read;
+  const needsDegraded = c.forced && c.ackers.length < read.wait_count;
+  const written = await c.topology.write(
+    {
+      ...rest,
+      ...(needsDegraded
+        ? {
+            degraded: {
+              since: new Date().toISOString(),
+              by: "a forced promotion",
+              operation_id: c.operation.operation_id,
+            },
+          }
+        : degraded && c.ackers.length < read.wait_count
+          ? { degraded }
+          : {}),
+      instance_id: c.candidate.instanceId,
+      private_ip: c.candidate.privateIp,
+      server_uuid: c.candidateUuid,
+      fence: grant.fence,
+      ...(c.forced ? { timeline: read.timeline + 1, branch_gtid_set: c.goal } : {}),
+      ackers: [...c.ackers],
+      failover_from: c.before.instance_id,
+      reason: `${c.forced ? "forced promotion" : "switchover"} ${c.operation.operation_id}`,
+      operation_id: c.operation.operation_id,
+    },
+    { readRvn: read.rvn, needsHigherFence: true },
+  );
+  if (written.outcome === "superseded") {
+    const { current } = written;
+    // Its ackers changed between the reading and the write; nobody else is primary.
+    if (triesLeft > 1 && current?.instance_id === c.before.instance_id && current.fence === c.before.fence) {
+      return writeRecord(c, triesLeft - 1);
+    }
+    throw new Failure("superseded", {
+      message: `The record was changed meanwhile; ${written.current?.instance_id ?? "nobody"} is the primary.`,
+    });
+  }
+  c.after = written.record;
+  return `fence ${grant.fence}, ${c.ackers.length} of ${c.others.length} others have applied everything`;
+};
+
 const record: SwitchoverStep = {
   name: "record",
   description: "record the candidate as primary under the new fence: the point of no return",
   inWindow: true,
   pointOfNoReturn: true,
-  apply: async (c) => {
-    const grant = required(c.electionGrant, "the election lock");
-    if (c.ackersPending) c.ackers = await c.ackersPending;
-    // Acker changes that were under way when the old primary was demoted are the only ones that may have come between.
-    const read = required(await c.topology.read(), "the topology record");
-    if (read.instance_id !== c.before.instance_id || read.fence !== c.before.fence) {
-      throw new Failure("superseded", {
-        message: `The record names ${read.instance_id} under fence ${read.fence}; the switchover began with ${c.before.instance_id} under ${c.before.fence}.`,
-      });
-    }
-    grant.assertHeld();
-    c.operationGrant.assertHeld();
-    const { degraded, ...rest } = read;
-    const needsDegraded = c.forced && c.ackers.length < read.wait_count;
-    const written = await c.topology.write(
-      {
-        ...rest,
-        ...(needsDegraded
-          ? {
-              degraded: {
-                since: new Date().toISOString(),
-                by: "a forced promotion",
-                operation_id: c.operation.operation_id,
-              },
-            }
-          : degraded && c.ackers.length < read.wait_count
-            ? { degraded }
-            : {}),
-        instance_id: c.candidate.instanceId,
-        private_ip: c.candidate.privateIp,
-        server_uuid: c.candidateUuid,
-        fence: grant.fence,
-        ...(c.forced ? { timeline: read.timeline + 1, branch_gtid_set: c.goal } : {}),
-        ackers: [...c.ackers],
-        failover_from: c.before.instance_id,
-        reason: `${c.forced ? "forced promotion" : "switchover"} ${c.operation.operation_id}`,
-        operation_id: c.operation.operation_id,
-      },
-      { readRvn: read.rvn, needsHigherFence: true },
-    );
-    if (written.outcome === "superseded") {
-      throw new Failure("superseded", {
-        message: `The record was changed meanwhile; ${written.current?.instance_id ?? "nobody"} is the primary.`,
-      });
-    }
-    c.after = written.record;
-    return `fence ${grant.fence}, ${c.ackers.length} of ${c.others.length} others have applied everything`;
-  },
+  apply: (c) => writeRecord(c, 5),
 };
 
 const open: SwitchoverStep = {
@@ -299,11 +309,15 @@ const oldFollows: SwitchoverStep = {
     const after = afterRecord(c);
     await c.resumeRecoveries();
     if (!c.old) return "it is gone";
-    const answer = await c.old.repoint(after.fence, after.rvn, c.goal).catch((error: unknown) => ({
-      follows: false,
-      because: error instanceof Error ? error.message : String(error),
-    }));
-    return answer.follows ? undefined : `not yet: ${answer.because}`;
+    for (let tries = 1; ; tries++) {
+      const answer = await c.old.repoint(after.fence, after.rvn, c.goal).catch((error: unknown) => ({
+        follows: false,
+        because: error instanceof Error ? error.message : String(error),
+      }));
+      if (answer.follows) return undefined;
+      if (tries === 3) return `not yet: ${answer.because}`;
+      await c.sleep(250);
+    }
   },
 };
 

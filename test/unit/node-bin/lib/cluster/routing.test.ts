@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type RoutingView, routingRepairs } from "#node/lib/cluster/routing.ts";
 
@@ -25,7 +26,15 @@ const replica: RoutingView = {
 };
 const nowhere = { roleTag: undefined, inWriteGroup: false, inReadGroup: false, protectedFromScaleIn: false };
 
-describe("what the reconciler repairs", () => {
+const forward = (view: RoutingView, seen: Partial<RoutingView["seen"]> = {}): RoutingView => ({
+  ...view,
+  mode: "forward",
+  seen: { ...view.seen, inWriteGroup: true, inReadGroup: true, ...seen },
+});
+const told = (view: RoutingView): string[] =>
+  routingRepairs(view).map((r) => (r.repair === "tag-role" ? `tag-role ${r.value}` : r.repair));
+
+describe("what the reconciler repairs with registration", () => {
   it.each<[string, RoutingView, string[]]>([
     ["a primary where it should be", primary, []],
     ["a replica where it should be", replica, []],
@@ -58,8 +67,129 @@ describe("what the reconciler repairs", () => {
       [],
     ],
   ])("%s", (_name, view, expected) => {
-    expect(routingRepairs(view).map((r) => (r.repair === "tag-role" ? `tag-role ${r.value}` : r.repair))).toEqual(
-      expected,
+    expect(told(view)).toEqual(expected);
+  });
+});
+
+describe("what the reconciler repairs with a forwarder on every node", () => {
+  it.each<[string, RoutingView, string[]]>([
+    ["a primary in both groups", forward(primary), []],
+    ["a replica in both groups", forward(replica), []],
+    ["a new primary", forward(primary, nowhere), ["register-write", "register-read", "tag-role master", "protect"]],
+    ["a new replica", forward(replica, nowhere), ["register-write", "register-read", "tag-role replica"]],
+    [
+      "a promoted replica: the load balancer need not know",
+      forward({ ...primary, seen: replica.seen }),
+      ["tag-role master", "protect"],
+    ],
+    [
+      "a former primary: the load balancer need not know",
+      forward({ ...replica, seen: primary.seen }),
+      ["tag-role replica", "unprotect"],
+    ],
+    [
+      "a node whose mysqld serves nobody now forwards all the same",
+      forward({ ...replica, servesReads: no }, { inWriteGroup: false, inReadGroup: false }),
+      ["register-write", "register-read"],
+    ],
+    ["a primary that does not serve now keeps its place", forward({ ...primary, servesWrites: no }), []],
+    [
+      "a node that has not joined is taken out",
+      forward({ ...replica, joined: false }),
+      ["deregister-write", "deregister-read"],
+    ],
+    [
+      "a replica that is about to be terminated is taken out",
+      forward({ ...replica, leaving: true }),
+      ["deregister-write", "deregister-read"],
+    ],
+    [
+      "a forming cluster is nowhere",
+      forward({ ...primary, serving: false }, { protectedFromScaleIn: false }),
+      ["deregister-write", "deregister-read"],
+    ],
+    [
+      "the cluster was changed from registration to forward",
+      forward(primary, { inReadGroup: false }),
+      ["register-read"],
+    ],
+  ])("%s", (_name, view, expected) => {
+    expect(told(view)).toEqual(expected);
+  });
+});
+
+const verdict = fc.constantFrom(yes, no);
+const anyView: fc.Arbitrary<RoutingView> = fc.record({
+  servesWrites: verdict,
+  servesReads: verdict,
+  isPrimary: fc.boolean(),
+  serving: fc.boolean(),
+  joined: fc.boolean(),
+  leaving: fc.boolean(),
+  mode: fc.constantFrom("forward" as const, "registration" as const),
+  seen: fc.record({
+    roleTag: fc.constantFrom("master", "replica", undefined),
+    inWriteGroup: fc.boolean(),
+    inReadGroup: fc.boolean(),
+    protectedFromScaleIn: fc.constantFrom(true, false, undefined),
+  }),
+});
+
+/** What is seen once the repairs are done. */
+const repaired = (view: RoutingView): RoutingView => {
+  const seen = { ...view.seen };
+  for (const each of routingRepairs(view)) {
+    switch (each.repair) {
+      case "tag-role":
+        seen.roleTag = each.value;
+        break;
+      case "protect":
+      case "unprotect":
+        seen.protectedFromScaleIn = each.repair === "protect";
+        break;
+      default:
+        seen[each.repair.endsWith("write") ? "inWriteGroup" : "inReadGroup"] = each.repair.startsWith("register");
+    }
+  }
+  return { ...view, seen };
+};
+
+describe("whatever is seen", () => {
+  it("repairs come to an end: after them nothing is left to do", () => {
+    fc.assert(
+      fc.property(anyView, (view) => {
+        expect(routingRepairs(repaired(view))).toEqual([]);
+      }),
+    );
+  });
+
+  it("with a forwarder on every node a change of primary needs nothing of the load balancer", () => {
+    fc.assert(
+      fc.property(anyView, (view) => {
+        const before = repaired({ ...view, mode: "forward", joined: true, leaving: false });
+        for (const isPrimary of [true, false]) {
+          expect(told({ ...before, isPrimary }).filter((repair) => repair.includes("register"))).toEqual([]);
+        }
+      }),
+    );
+  });
+
+  it("with registration only the primary is put into the write group, and only replicas into the read group", () => {
+    fc.assert(
+      fc.property(anyView, (view) => {
+        const repairs = told({ ...view, mode: "registration" });
+        if (repairs.includes("register-write")) expect(view.isPrimary && view.servesWrites.ok).toBe(true);
+        if (repairs.includes("register-read")) expect(!view.isPrimary && view.servesReads.ok).toBe(true);
+      }),
+    );
+  });
+
+  it("the primary is never taken out of the write group because its group wants it gone, unless every node forwards", () => {
+    fc.assert(
+      fc.property(anyView, (view) => {
+        const leader = { ...view, isPrimary: true, serving: true, mode: "registration" as const };
+        expect(told(leader)).not.toContain("deregister-write");
+      }),
     );
   });
 });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { firstServerId } from "#contract/server-ids.ts";
 import { itemKey } from "#contract/table.ts";
-import { allocateServerId } from "#node/lib/coordination/server-ids.ts";
+import { allocateServerId, renewServerId } from "#node/lib/coordination/server-ids.ts";
 import { answerLost, cutOff, fakeStore, prompt } from "./fake-table.ts";
 
 const instance = (n: number): string => `i-${String(n).padStart(8, "0")}`;
@@ -44,4 +44,12 @@ it("an id is not given again after its instance was taken out of the list by han
   await allocateServerId(table, "x", instance(1));
   store.items.set(itemKey.serverIds("x"), { pk: itemKey.serverIds("x"), next: firstServerId + 1, ids: {} });
   expect(await allocateServerId(table, "x", instance(2))).toBe(firstServerId + 1);
+});
+
+it("an instance whose data are replaced gets another id, which it keeps; nobody gets the old one", async () => {
+  const table = fakeStore().connect();
+  expect(await allocateServerId(table, "x", instance(1))).toBe(firstServerId);
+  expect(await renewServerId(table, "x", instance(1))).toBe(firstServerId + 1);
+  expect(await allocateServerId(table, "x", instance(1))).toBe(firstServerId + 1);
+  expect(await allocateServerId(table, "x", instance(2))).toBe(firstServerId + 2);
 });

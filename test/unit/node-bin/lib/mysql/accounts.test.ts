@@ -39,6 +39,7 @@ describe("the accounts of a cluster", () => {
       `monitor@${network}`,
       "monitor@localhost",
       `orchestrator@${network}`,
+      `probe@${network}`,
       `repl_101@${network}`,
       "root@127.0.0.1",
       "root@localhost",
@@ -68,6 +69,15 @@ describe("the accounts of a cluster", () => {
     ]);
   });
 
+  it("have a probe for the switchover's own writes, in a schema of its own and nowhere else", () => {
+    const probe = accounts.find(({ user }) => user === "probe");
+    expect(probe).toMatchObject({ host: network, schema: "percona_actions", login: { password: credentials.monitor } });
+    expect(probe?.grants.map(({ on }) => on)).toEqual(["`percona\\_actions`.*"]);
+    expect(privilegesOf("probe").sort()).toEqual(["CREATE", "DELETE", "INSERT", "SELECT", "UPDATE"]);
+    // It reaches every node of the network, as applications do, and its writes are replicated as theirs are.
+    expect(probe?.replicated).toBe(true);
+  });
+
   it("have no application without its password or its schema", () => {
     const { app: _, ...without } = credentials;
     const users = (given: Credentials, application?: { schema: string; user: string }): string[] =>
@@ -89,6 +99,14 @@ describe("the accounts of a cluster", () => {
 });
 
 describe("an account's statements", () => {
+  it("make its schema before its grants", () => {
+    for (const exists of [false, true]) {
+      const texts = accountStatements(sample({ schema: "percona_actions" }), exists).map(({ sql }) => sql);
+      expect(texts[0]).toBe("CREATE DATABASE IF NOT EXISTS `percona_actions`");
+      expect(texts.filter((sql) => sql.startsWith("CREATE DATABASE"))).toHaveLength(1);
+    }
+  });
+
   it("have no value in their text, and mark those with a password", () => {
     for (const account of accounts) {
       for (const { sql, values, secret } of [

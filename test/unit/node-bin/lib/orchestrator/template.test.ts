@@ -10,7 +10,7 @@ const known = new Set(
   `ListenAddress HTTPAdvertise AuthenticationMethod HTTPAuthUser HTTPAuthPassword BackendDB SQLite3DataFile RaftEnabled
    RaftDataDir RaftBind RaftAdvertise DefaultRaftPort RaftNodes MySQLTopologyCredentialsConfigFile MySQLTopologySSLSkipVerify
    MySQLTopologyUseMixedTLS DefaultInstancePort DiscoverySeeds HostnameResolveMethod MySQLHostnameResolveMethod
-   InstancePollSeconds UnseenInstanceForgetHours ReasonableMaintenanceReplicationLagSeconds UseSuperReadOnly
+   InstancePollSeconds UnseenInstanceForgetHours ReasonableReplicationLagSeconds ReasonableMaintenanceReplicationLagSeconds UseSuperReadOnly
    ReplicationCredentialsQuery DetectSemiSyncEnforcedQuery EnforceExactSemiSyncReplicas RecoverLockedSemiSyncMaster
    RecoverMasterClusterFilters RecoverIntermediateMasterClusterFilters RecoverNonWriteableMaster
    ApplyMySQLPromotionAfterMasterFailover MasterFailoverDetachReplicaMasterHost DetachLostSlavesAfterMasterFailover
@@ -53,6 +53,11 @@ describe("Orchestrator's configuration", () => {
     ["a failure is looked at again within a minute", "FailureDetectionPeriodBlockMinutes", 1],
     ["what was received is applied before a promotion (T-26)", "DelayMasterPromotionIfSQLThreadNotUpToDate", true],
     ["not both: Orchestrator would refuse to start", "FailMasterPromotionIfSQLThreadNotUpToDate", false],
+    [
+      "replicas that lag are never told to receive again: one may be frozen",
+      "ReasonableReplicationLagSeconds",
+      31_536_000,
+    ],
     ["nodes are never merged by name (T-32)", "HostnameResolveMethod", "none"],
     ["a node is what it reports to be (T-32)", "MySQLHostnameResolveMethod", "@@report_host"],
     ["each node keeps its own replication account, and no other is invented (T-28)", "ReplicationCredentialsQuery", ""],
@@ -89,7 +94,9 @@ describe("Orchestrator's configuration", () => {
 
   it("calls the one script for every event, with nothing of Orchestrator's in the shell line", () => {
     for (const name of HookName.options) {
-      expect(config[`${name}Processes`]).toEqual([`'/opt/percona-actions/bin/orchestrator-hook' ${name}`]);
+      // A detection is only told; the recovery need not wait for that.
+      const background = name === "OnFailureDetection" ? " &" : "";
+      expect(config[`${name}Processes`]).toEqual([`'/opt/percona-actions/bin/orchestrator-hook' ${name}${background}`]);
     }
     expect(JSON.stringify(config)).not.toMatch(/\{\w+\}/);
   });
