@@ -39,11 +39,14 @@ export const servesWrites = (view: ServingView): Verdict => {
   if (!usable.ok) return usable;
   if (mysql.read_only !== false || mysql.super_read_only !== false) return no("it is read-only");
   const ackers = mysql.semi_sync?.clients ?? 0;
-  if (mysql.semi_sync?.source_enabled !== true) return no("commits do not wait for an acknowledgement");
+  const waits = mysql.semi_sync?.source_enabled === true;
+  // Somebody has decided that it goes on without: a person by force, or the configuration.
+  if (!waits && !record.degraded) return no("commits do not wait for an acknowledgement");
   // A primary cut off from the store cannot know whether it was replaced; connected ackers show that it was not.
   if (!view.leaseHeld && ackers < record.wait_count) {
     return no(`the primary lease is not held, and ${ackers} of ${record.wait_count} ackers are connected`);
   }
+  if (!waits) return yes(`it is the primary, degraded by ${record.degraded?.by}: commits wait for nobody`);
   return yes(
     view.leaseHeld
       ? "it is the primary and holds the lease"
