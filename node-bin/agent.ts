@@ -14,7 +14,7 @@ import { inTurn } from "./lib/host/turn.ts";
 import { version } from "./lib/host/version.ts";
 import { monotonicMs } from "./lib/host/wait.ts";
 import { startDetached } from "./lib/operation/start.ts";
-import { wireNode } from "./lib/wiring.ts";
+import { wireNode, wireSwitchover } from "./lib/wiring.ts";
 
 const log = makeLog("agent");
 
@@ -35,6 +35,7 @@ runMain(log, async (signal) => {
     turn: inTurn(),
     waker,
     forwarder: config.forwarder === undefined ? undefined : makeForwarder(config.forwarder),
+    planSwitchover: (operationId) => wireSwitchover(node, log).plan({}, operationId),
     startOperation: async (operationId) => {
       const script = join(dirname(process.argv[1] ?? ""), "operation.mjs");
       await startDetached(node.run, operationId, [process.execPath, script, "run", operationId], process.env);

@@ -13,6 +13,7 @@ import {
   Nudge,
   Open,
   type Opened,
+  Operate,
   Place,
   Repoint,
   type Repointed,
@@ -20,7 +21,6 @@ import {
   StopAcknowledging,
 } from "#contract/agent-api.ts";
 import { Failure } from "#contract/failure-reasons.ts";
-import * as gtid from "#contract/gtid.ts";
 import { units } from "#contract/names.ts";
 import { mayFreeze, primaryHasLetGo } from "../cluster/failover-decision.ts";
 import { monotonicMs } from "../host/wait.ts";
@@ -84,17 +84,14 @@ const freeze = async (context: AgentContext, body: unknown, fence: number): Prom
 /** Applies what was received until the set is executed. */
 const apply = async (context: AgentContext, body: unknown): Promise<Applied> => {
   const { gtid_set, timeout_ms } = v.parse(Apply, body);
-  const { mysql } = context;
-  const before = await mysql.observe();
-  if (!gtid.contains(before.gtid_executed, gtid_set)) {
-    if (before.replication?.applier === "no") await mysql.startReplication({ applierOnly: true });
-    await mysql.waitForExecuted(gtid_set, timeout_ms);
+  const { mysql, state } = context;
+  if (state.mysql.replication?.applier === "no" && !(await mysql.hasExecuted(gtid_set))) {
+    await mysql.startReplication({ applierOnly: true });
   }
-  const after = await mysql.observe();
-  return {
-    ...(after.incarnation === undefined ? {} : { incarnation: after.incarnation }),
-    executed_gtid_set: after.gtid_executed,
-  };
+  await mysql.waitForExecuted(gtid_set, timeout_ms);
+  // Of the life that has executed it: one that was started anew has done so, too, or has lost this session.
+  const incarnation = await mysql.incarnation();
+  return { ...(incarnation === undefined ? {} : { incarnation }), executed_gtid_set: gtid_set };
 };
 
 /** Read-only, then the sessions are ended, all under an operation; the server is as writable as before when it fails. */
@@ -109,10 +106,13 @@ const demote = async (context: AgentContext, body: unknown): Promise<Demoted> =>
   try {
     return await context.turn(async () => {
       await mysql.setSuperReadOnly({ timeoutMs: timeout_ms });
-      const sessions = await mysql.endClientSessions();
-      await observeMysql(context);
-      log.warn(`read-only for operation ${operation_id}; ended ${sessions} sessions`);
-      return { executed_gtid_set: await mysql.executedSet(), sessions_ended: sessions };
+      state.mysql = { ...state.mysql, read_only: true, super_read_only: true };
+      const executed = await mysql.executedSet();
+      // Nobody can write any more, so nobody waits for the sessions to be gone.
+      const sessions = await mysql.clientSessions();
+      void mysql.endClientSessions().catch((error: unknown) => log.warn(`sessions: ${String(error)}`));
+      log.warn(`read-only for operation ${operation_id}; ends ${sessions} sessions`);
+      return { executed_gtid_set: executed, sessions_ended: sessions };
     });
   } catch (error) {
     state.heldBy = undefined;
@@ -168,8 +168,8 @@ export const commandHandlers = (context: AgentContext): CommandHandlers => {
       state.heldBy = { operationId: operation_id, since: monotonicMs(), live: true };
       await context.turn(async () => {
         await mysql.stopReplication();
-        await observeMysql(context);
       });
+      void observeMysql(context);
     },
     place: (body) => place(context, body),
     demote: (body) => demote(context, body),
@@ -185,6 +185,8 @@ export const commandHandlers = (context: AgentContext): CommandHandlers => {
     repoint: (body) => repoint(context, body),
     drain: async (body) => {
       const { hold_ms } = v.parse(Drain, body);
+      // What comes next is in a hurry.
+      if (state.mysql.up) await mysql.warmUp().catch(() => {});
       state.drainingUntil = hold_ms === 0 ? Number.NEGATIVE_INFINITY : monotonicMs() + hold_ms;
       await applyForwarding(context);
     },
@@ -198,6 +200,7 @@ export const commandHandlers = (context: AgentContext): CommandHandlers => {
       await applyForwarding(context);
       context.waker.wake();
     },
+    operate: async (body) => context.startOperation(v.parse(Operate, body).operation_id),
     acknowledge: async (body) => {
       const { rvn } = v.parse(StopAcknowledging, body);
       state.stoppedAtRvn = rvn;

@@ -1,5 +1,6 @@
 import type { Credentials } from "#contract/credentials.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
+import type { OperationPlan } from "#contract/operation.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { Ec2 } from "../aws/ec2.ts";
 import type { TargetGroups } from "../aws/elbv2.ts";
@@ -59,6 +60,8 @@ export interface AgentContext {
   readonly credentials: () => Promise<Credentials>;
   /** Has the decisions made now instead of at their next round. */
   readonly waker: Waker;
+  /** What a switchover away from here would be. */
+  readonly planSwitchover: (operationId: string) => Promise<OperationPlan>;
   /** Has systemd run a recorded operation on this node. */
   readonly startOperation: (operationId: string) => Promise<void>;
   readonly signal: AbortSignal;

@@ -1,13 +1,13 @@
 import { lifecycleHooks } from "#contract/names.ts";
 import type { AgentContext } from "./context.ts";
+import { handOver } from "./hand-over.ts";
 
 /** What Auto Scaling tells an instance that it is about to terminate. */
 const terminated = "Terminated";
 
 /**
- * Notices that the group is about to terminate this instance. A replica leaves the target groups, which the reconciler
- * does, and then lets the termination go on. A primary does not let it go on: its hook runs out in its own time, because
- * nobody could take over from here.
+ * Notices that the group is about to terminate this instance. A primary has another take over first. A replica leaves the target groups,
+ * which the reconciler does, and then lets the termination go on.
  */
 export const watchLeaving = async (context: AgentContext): Promise<void> => {
   const { autoScaling, config, identity, log, metadata, state, targetGroups } = context;
@@ -16,8 +16,7 @@ export const watchLeaving = async (context: AgentContext): Promise<void> => {
   if (state.leaving === undefined) log.info("the group is about to terminate this instance");
   state.leaving = "leaving";
   if (state.record?.instance_id === identity.instanceId) {
-    state.problems.set("leaving", "it is about to be terminated, and it is the primary");
-    return;
+    return handOver(context);
   }
   const registered = await Promise.all(
     [config.write_target_group_arn, config.read_target_group_arn].map((arn) =>

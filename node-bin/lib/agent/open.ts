@@ -40,8 +40,9 @@ const admitAckers = async (context: AgentContext, record: TopologyRecord): Promi
 };
 
 /** What is left of a replica's life is taken away once clients write again. */
-const settle = async (context: AgentContext): Promise<void> => {
+const settle = async (context: AgentContext, record: TopologyRecord): Promise<void> => {
   const { log, mysqlForWrites } = context;
+  await admitAckers(context, record);
   const { replication } = await mysqlForWrites.observe();
   if (replication?.receiver === "no" && replication.applier === "no") await mysqlForWrites.resetReplication();
   const events = await mysqlForWrites.enableEvents();
@@ -56,7 +57,6 @@ const openRecorded = async (context: AgentContext, record: TopologyRecord, asser
   const { log, mysql, state } = context;
   const ready = async (): Promise<void> => {
     await mysql.stopReplication();
-    await admitAckers(context, record);
     // While forming there are no ackers yet, and nobody is served; the first ackers are listed with it on.
     if (waitsForAckers(record)) await mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
   };
@@ -68,10 +68,18 @@ const openRecorded = async (context: AgentContext, record: TopologyRecord, asser
   state.heldBy = undefined;
   state.drainingUntil = Number.NEGATIVE_INFINITY;
   state.replicas.clear();
-  await observeMysql(context);
+  // It answers for itself from now on, before anybody is told to come.
+  const { semi_sync } = state.mysql;
+  state.mysql = {
+    ...state.mysql,
+    read_only: false,
+    super_read_only: false,
+    ...(semi_sync && { semi_sync: { ...semi_sync, source_enabled: waitsForAckers(record) } }),
+  };
+  void observeMysql(context);
   // The sessions that it cuts are not waited for.
   void applyForwarding(context).catch((error: unknown) => log.warn(`forwarder: ${String(error)}`));
-  void settle(context).catch((error: unknown) => log.warn(`after opening: ${String(error)}`));
+  void settle(context, record).catch((error: unknown) => log.warn(`after opening: ${String(error)}`));
 };
 
 /**
@@ -80,7 +88,8 @@ const openRecorded = async (context: AgentContext, record: TopologyRecord, asser
  */
 export const openByCommand = async (context: AgentContext, rvn: string, fence: number): Promise<void> => {
   const { highestFence, identity, log, state, topology } = context;
-  const record = await topology.read();
+  // The lease is the recorded primary's to take; the record is read beside it, and looked at before anything else is done.
+  const [record] = await Promise.all([topology.read(), takeLease(context)]);
   noteRecord(state, record);
   if (!record || record.rvn !== rvn || record.instance_id !== identity.instanceId || record.fence !== fence) {
     throw new Failure("superseded", {

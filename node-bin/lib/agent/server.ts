@@ -97,7 +97,8 @@ const handleCommand = async (
   if (!fresh || !signed || !Number.isSafeInteger(fence))
     return answer(response, 403, { error: "the signature or its nonce is not valid" });
   // Looking changes nothing, and a frozen node has to be looked at under the recorded fence.
-  if (name !== "inspect" && !(await guard.acceptFence(fence))) return answer(response, 409, { error: "a higher fence has been seen" });
+  if (name !== "inspect" && !(await guard.acceptFence(fence)))
+    return answer(response, 409, { error: "a higher fence has been seen" });
   try {
     answer(response, 200, (await handler(parseJson(body), fence)) ?? {});
   } catch (error) {

@@ -141,6 +141,8 @@ export const AgentCommandName = v.picklist([
   "reopen",
   "open",
   "nudge",
+  /** Runs a recorded operation on this node. */
+  "operate",
   /** Orchestrator is about to replace the primary: may it? */
   "attempt",
   /** Orchestrator has ended its recovery. */
@@ -248,6 +250,9 @@ export const Nudge = v.object({
   /** The primary that is recorded under this fence accepts writes. */
   opened: v.optional(Fence),
 });
+
+/** Body of `operate`. */
+export const Operate = v.object({ operation_id: v.string() });
 
 /** Body of `repoint`. */
 export const Repoint = v.object({

@@ -43,6 +43,10 @@ export interface MysqlServer {
   observe(): Promise<MysqlObservation>;
   /** What does not change while it runs. */
   serverFacts(): Promise<ServerFacts>;
+  /** Which life of mysqld this is; undefined where the port cannot tell it. */
+  incarnation(): Promise<string | undefined>;
+  /** Makes the sessions that changes and waits use, so that the first of them need not. */
+  warmUp(): Promise<void>;
   executedSet(): Promise<string>;
   purgedSet(): Promise<string>;
   hasExecuted(set: string): Promise<boolean>;
@@ -262,7 +266,11 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
       });
     };
     try {
-      await sessions.own({ lock_wait_timeout: seconds }, become);
+      // On a session that is there already: making one takes longer than all the rest.
+      await sessions.waiting(async (session) => {
+        await session.query(`SET SESSION lock_wait_timeout = ${seconds}`);
+        await become(session);
+      });
     } catch (error) {
       // The server that is full of sessions is the one that has to be closed to them.
       if (!(error instanceof MysqlError && error.errno === tooManyConnections)) throw error;
@@ -462,7 +470,7 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
 
   const waitForExecuted: MysqlServer["waitForExecuted"] = async (set, timeoutMs) => {
     if (isEmpty(set)) return;
-    await sessions.own({}, async ({ query }) => {
+    await sessions.waiting(async ({ query }) => {
       const [row] = await query("SELECT WAIT_FOR_EXECUTED_GTID_SET(?, ?) AS late", [set, timeoutMs / 1000], {
         timeoutMs: timeoutMs + 2000,
       });
@@ -500,6 +508,12 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
   return {
     observe,
     serverFacts: () => sessions.reading(async (session) => (await serverOf(session)).facts),
+    incarnation: () =>
+      sessions.reading(async (session) => incarnation?.current((await serverOf(session)).facts.pid_file)),
+    warmUp: async () => {
+      const nothing = async ({ query }: Session): Promise<void> => void (await query("DO 0"));
+      await Promise.all([sessions.changing(nothing), sessions.waiting(nothing)]);
+    },
     executedSet: async () => normalise(await read("@@global.gtid_executed")),
     purgedSet: async () => normalise(await read("@@global.gtid_purged")),
     hasExecuted: async (set) => contains(await read("@@global.gtid_executed"), set),
@@ -515,7 +529,7 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
     setSuperReadOnly,
     open: () =>
       sessions.changing(async ({ query }) => {
-        await query("SET GLOBAL super_read_only = OFF");
+        // This ends super_read_only too.
         await query("SET GLOBAL read_only = OFF");
       }),
     configureSource: (source) =>

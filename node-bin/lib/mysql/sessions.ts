@@ -21,6 +21,8 @@ export interface Sessions {
   reading<T>(work: (session: Session) => Promise<T>): Promise<T>;
   /** Work that changes something, on a session kept for changes. One at a time. */
   changing<T>(work: (session: Session) => Promise<T>): Promise<T>;
+  /** Work that waits for something or makes something wait, on a session kept for it: it must not hold up the changes. One at a time. */
+  waiting<T>(work: (session: Session) => Promise<T>): Promise<T>;
   /** Work that may take long, or that needs session variables of its own, on a session that ends with it. */
   own<T>(variables: Readonly<Record<string, number>>, work: (session: Session) => Promise<T>): Promise<T>;
   /** Ends a session of the server's, or only its statement; one that is gone already is no error. Not to be called while reading. */
@@ -125,10 +127,12 @@ export const makeSessions = (connect: () => Promise<MysqlConnection>): Sessions 
     );
   };
   const changer = kept(changeTimeoutMs, endGivenUp);
+  const waiter = kept(changeTimeoutMs, endGivenUp);
 
   return {
     reading: reader.use,
     changing: changer.use,
+    waiting: waiter.use,
     own: async (variables, work) => {
       const connection = await open();
       try {
@@ -143,7 +147,7 @@ export const makeSessions = (connect: () => Promise<MysqlConnection>): Sessions 
     kill,
     isOurs: (id) => ours.has(id),
     close: async () => {
-      await Promise.all([reader.close(), changer.close()]);
+      await Promise.all([reader.close(), changer.close(), waiter.close()]);
     },
   };
 };

@@ -14,6 +14,9 @@ export interface RecordKeeper extends StepJournal {
   settled(): Promise<void>;
 }
 
+/** How long what happens while clients are refused may stay unwritten, milliseconds. */
+const laterMs = 400;
+
 const tell = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /**
@@ -70,10 +73,18 @@ export const keepRecord = (options: {
     });
     return writing;
   };
+  let later: NodeJS.Timeout | undefined;
   const save = async (wait: boolean): Promise<void> => {
-    const storing = store();
-    if (wait) return storing;
-    storing.catch((error: unknown) => log.warn(`the journal could not be written: ${tell(error)}`));
+    if (wait) {
+      clearTimeout(later);
+      later = undefined;
+      return store();
+    }
+    // While clients are refused nothing is written that can wait; whoever takes the operation up asks the servers, not the journal.
+    later ??= setTimeout(() => {
+      later = undefined;
+      store().catch((error: unknown) => log.warn(`the journal could not be written: ${tell(error)}`));
+    }, laterMs);
   };
   const set = (name: string, change: Partial<OperationStep>): void => {
     steps = steps.map((step) => (step.name === name ? { ...step, ...change } : step));
@@ -87,6 +98,7 @@ export const keepRecord = (options: {
     },
     abortRequested: () => abort,
     settled: async () => {
+      if (later) await save(true).catch(() => {});
       await writing?.catch(() => {});
     },
     began: (step, wait) => {

@@ -48,6 +48,10 @@ export interface SwitchoverContext {
   refusedSince: number | undefined;
   /** What the old primary had executed when it was read-only. */
   goal: string;
+  /** Others that receive from the candidate already. */
+  placed: readonly ClusterNode[];
+  /** The record, read before it is needed; a write on top of an older one is refused. */
+  readPending: Promise<TopologyRecord | undefined> | undefined;
   /** The election lock, asked for before it is needed. */
   lockPending: Promise<Grant> | undefined;
   /** The first ackers, while they are waited for. */

@@ -104,6 +104,8 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
       probeReport: undefined,
       refusedSince: undefined,
       goal: past ? (candidate?.inspection?.mysql.gtid_executed ?? "") : "",
+      placed: [],
+      readPending: undefined,
       lockPending: undefined,
       ackersPending: undefined,
       ackers: [],

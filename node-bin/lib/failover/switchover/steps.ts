@@ -80,7 +80,8 @@ const place: SwitchoverStep = {
         node.place(c.before.fence, c.operation.operation_id, c.candidate.privateIp).catch(() => ({ follows: false })),
       ),
     );
-    return `${answers.filter(({ follows }) => follows).length} of ${c.others.length} others receive from it`;
+    c.placed = nodes.filter((_, n) => answers[n]?.follows);
+    return `${c.placed.length} of ${c.others.length} others receive from it`;
   },
   undo: async (c) => {
     const record = required(await c.topology.read(), "the topology record");
@@ -155,6 +156,8 @@ const catchUp: SwitchoverStep = {
     }));
     for (const { applied } of followers) applied.catch(() => {});
     await c.candidate.apply(fence, c.goal, catchUpMs);
+    c.readPending = c.topology.read();
+    c.readPending.catch(() => {});
     c.ackersPending = firstAckers(followers, c.before.wait_count);
     for (const node of [c.candidate, ...c.others]) void node.prepare();
     return undefined;
@@ -194,7 +197,8 @@ const writeRecord = async (c: SwitchoverContext, triesLeft: number): Promise<str
   const grant = required(c.electionGrant, "the election lock");
   if (c.ackersPending) c.ackers = await c.ackersPending;
   // Acker changes that were under way when the old primary was demoted are the only ones that may have come between.
-  const read = required(await c.topology.read(), "the topology record");
+  const read = required(await (c.readPending ?? c.topology.read()), "the topology record");
+  c.readPending = undefined;
   if (read.instance_id !== c.before.instance_id || read.fence !== c.before.fence) {
     throw new Failure("superseded", {
       message: `The record names ${read.instance_id} under fence ${read.fence}; the switchover began with ${c.before.instance_id} under ${c.before.fence}.`,
@@ -262,7 +266,8 @@ const open: SwitchoverStep = {
     // Taken up again: its own agent may have opened it.
     if (mysql?.read_only === false && mysql.super_read_only === false) return "it is open already";
     c.electionGrant?.assertHeld();
-    for (const node of c.others) void node.repoint(after.fence, after.rvn, c.goal).catch(() => {});
+    for (const node of c.others.filter((each) => !c.placed.includes(each)))
+      void node.repoint(after.fence, after.rvn, c.goal).catch(() => {});
     await c.candidate.open(after.fence, after.rvn, c.refusedSince === undefined ? undefined : c.now() - c.refusedSince);
     // Connections that are held go to it at once; whether everyone has heard of it is the route step's matter.
     for (const node of all(c)) void node.nudge(after.fence, after.fence).catch(() => {});
