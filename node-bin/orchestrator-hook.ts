@@ -34,21 +34,34 @@ const log = makeLog("orchestrator-hook");
 /** Sends one command to this node's own agent, under the highest fence that the node has seen. */
 const tellAgent = async (name: "attempt" | "conclude", body: unknown): Promise<unknown> => {
   const config = await readNodeConfig();
-  const [identity, fence] = await Promise.all([
-    makeMetadata(metadataOverHttp()).identity(),
-    openHighestFence(join(config.state_dir, highestFenceFiles.agent)),
-  ]);
+  const identity = await makeMetadata(metadataOverHttp()).identity();
   const secrets = makeSecrets(makeAws({ region: config.region, sourceAddress: identity.privateIp }));
   const agent = makeAgentClient({
     sourceAddress: identity.privateIp,
     timeoutMs: agentTimeoutMs,
     key: async () => (await secrets.readCredentials(config.credentials_secret)).agent,
   });
-  return agent.command(identity.privateIp, name, fence.current(), body);
+  const files = {
+    agent: join(config.state_dir, highestFenceFiles.agent),
+    bootstrap: join(config.state_dir, highestFenceFiles.bootstrap),
+  };
+  for (let left = 3; ; left -= 1) {
+    const fence = await openHighestFence(files.agent, [files.bootstrap]);
+    try {
+      return await agent.command(identity.privateIp, name, fence.current(), body);
+    } catch (error) {
+      // It may have grown since it was read: an attempt for this very recovery may be under way.
+      if (!(error instanceof Failure && error.reason === "superseded") || left === 0) throw error;
+    }
+  }
 };
 
 const veto = (because: string): Failure =>
-  new Failure("no-safe-candidate", { message: `Vetoed: ${because}`, next: "Read the status of the cluster." });
+  new Failure("no-safe-candidate", {
+    message: `Vetoed: ${because}.`,
+    changed: "Orchestrator changes nothing; what the agent did stands in its own log.",
+    next: "Read the status of the cluster.",
+  });
 
 const handle = async (name: string | undefined): Promise<void> => {
   const event = readHookEvent(name, process.env);

@@ -1,12 +1,14 @@
 /** One figure: what was measured, beside what it is compared with, and where it should be. */
 export interface Figure {
   readonly name: string;
-  readonly unit: "ms" | "s" | "MB";
+  readonly unit: "ms" | "s" | "MB" | "%";
   readonly measured: readonly number[];
   readonly baseline?: { readonly name: string; readonly measured: readonly number[] };
   /** The goal that the product is judged by, in the same unit; compared with the p50 unless `goalAt` says otherwise. */
   readonly goal?: number;
   readonly goalAt?: "p50" | "p99";
+  /** More is better. */
+  readonly more?: boolean;
 }
 
 /** The value below which a share of the samples lies; the nearest sample, not an interpolation. */
@@ -15,7 +17,7 @@ export const percentile = (samples: readonly number[], share: number): number =>
   return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(sorted.length * share) - 1))] ?? Number.NaN;
 };
 
-const digits = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
+const digits = (value: number): string => value.toFixed(value >= 100 ? 0 : value >= 2 ? 1 : 2);
 
 /** A figure as one line of a table. */
 const row = (figure: Figure): string[] => {
@@ -29,7 +31,9 @@ const row = (figure: Figure): string[] => {
     `${digits(p99)} ${figure.unit}`,
     baseline === undefined ? "" : `${digits(baseline)} ${figure.unit} (${figure.baseline?.name})`,
     baseline === undefined ? "" : `${(p50 / baseline).toFixed(2)}x`,
-    figure.goal === undefined ? "" : `${figure.goal} ${figure.unit} ${judged <= figure.goal ? "met" : "MISSED"}`,
+    figure.goal === undefined
+      ? ""
+      : `${figure.goal} ${figure.unit} ${(figure.more ? judged >= figure.goal : judged <= figure.goal) ? "met" : "MISSED"}`,
   ];
 };
 

@@ -1,8 +1,15 @@
+import { atRest } from "./at-rest.ts";
 import { type Figure, figuresTable } from "./figures.ts";
 import { labStart } from "./lab-start.ts";
 import { scriptStart } from "./script-start.ts";
+import { writesRefused } from "./writes-refused.ts";
 
-const benchmarks: Record<string, () => Promise<Figure[]>> = { "script-start": scriptStart, "lab-start": labStart };
+const benchmarks: Record<string, () => Promise<Figure[]>> = {
+  "script-start": scriptStart,
+  "lab-start": labStart,
+  "at-rest": atRest,
+  "writes-refused": writesRefused,
+};
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !(name in benchmarks));

@@ -24,7 +24,7 @@ export const scriptStart = async (): Promise<Figure[]> => {
   const env = { ...process.env, PERCONA_NODE: process.execPath, NODE_COMPILE_CACHE: cache };
   try {
     const figures: Figure[] = [];
-    for (const script of ["bootstrap", "operation"]) {
+    for (const script of ["bootstrap", "operation", "orchestrator-hook"]) {
       const argv = [join(directory, script), "--version"];
       await timeOf(argv, env);
       const measured: number[] = [];

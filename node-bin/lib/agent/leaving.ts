@@ -1,6 +1,7 @@
 import { lifecycleHooks } from "#contract/names.ts";
 import type { AgentContext } from "./context.ts";
 import { handOver } from "./hand-over.ts";
+import { leaveRaft } from "./orchestrator.ts";
 
 /** What Auto Scaling tells an instance that it is about to terminate. */
 const terminated = "Terminated";
@@ -24,6 +25,7 @@ export const watchLeaving = async (context: AgentContext): Promise<void> => {
     ),
   );
   if (registered.some((target) => target.registered)) return;
+  await leaveRaft(context);
   const answer = await autoScaling.completeLifecycleAction(
     lifecycleHooks.terminate,
     config.asg_name,

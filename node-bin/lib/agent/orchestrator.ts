@@ -233,7 +233,9 @@ export const orchestratorLoops = (context: AgentContext): Loop[] => {
  * Hands raft's leadership to another node and stops this one's Orchestrator for good, before the node stops or leaves. The one
  * that leads removes it from the peers once the group has let it go. Never fails: a node that leaves is not held up by it.
  */
-export const leaveRaft = async (context: AgentContext): Promise<void> => {
+export const leaveRaft = async (
+  context: Pick<AgentContext, "identity" | "log" | "orchestrator" | "services" | "signal" | "state">,
+): Promise<void> => {
   const { identity, log, orchestrator: own, services, signal, state } = context;
   if (!own || state.orchestrator.left) return;
   state.orchestrator.left = true;

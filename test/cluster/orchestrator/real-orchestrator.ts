@@ -1,33 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { appendFile, chmod, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
+import { describe } from "vitest";
 import { accountNames } from "#contract/credentials.ts";
-import { ports } from "#contract/ports.ts";
-import { renderTemplate } from "#lab/option-file.ts";
+import { labOrchestratorConfig, orchestratorMissing, orchestratorProgram } from "#lab/orchestrator.ts";
 import { makeOrchestratorClient, type OrchestratorClient } from "#node/lib/orchestrator/client.ts";
 import { type OrchestratorConfigFile, orchestratorConfigFile } from "#node/lib/orchestrator/config-file.ts";
 
-const template = new URL("../../../puppet/templates/orchestrator.conf.json.epp", import.meta.url);
-
-const isProgram = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
+/** Tests that need the program; without it they are skipped, and it is said aloud. */
+export const describeWithOrchestrator = (name: string, tests: (program: string) => void): void => {
+  const program = orchestratorProgram();
+  if (program === undefined) {
+    process.stderr.write(`\n== THE ORCHESTRATOR HALF IS SKIPPED: ${name}. ${orchestratorMissing}. ==\n`);
   }
-};
-
-/** The program: `ORCHESTRATOR_BIN`, or the first on PATH; undefined when there is none. */
-export const orchestratorProgram = (): string | undefined => {
-  const named = process.env.ORCHESTRATOR_BIN;
-  if (named !== undefined && named !== "") return named;
-  return (process.env.PATH ?? "")
-    .split(delimiter)
-    .map((folder) => join(folder, accountNames.orchestrator))
-    .find(isProgram);
+  describe.skipIf(program === undefined)(program === undefined ? `${name}: ${orchestratorMissing}` : name, () =>
+    tests(program ?? ""),
+  );
 };
 
 /** One run of the hook. */
@@ -85,15 +74,11 @@ export const layOutOrchestrator = async (options: {
   await writeFile(hook, notingHook(folder));
   await chmod(hook, 0o755);
   const configPath = join(folder, "orchestrator.conf.json");
-  const text = renderTemplate(await readFile(template, "utf8"), {
+  const text = await labOrchestratorConfig({
     address,
-    http_port: ports.orchestratorHttp,
-    raft_port: ports.orchestratorRaft,
-    mysql_port: options.mysqlPort ?? ports.mysql,
-    account: accountNames.orchestrator,
-    data_dir: folder,
-    credentials_file: join(folder, "orchestrator.cnf"),
+    folder,
     hook,
+    ...(options.mysqlPort === undefined ? {} : { mysqlPort: options.mysqlPort }),
   });
   await writeFile(configPath, JSON.stringify({ ...JSON.parse(text), ...options.settings }), { mode: 0o600 });
   const config = orchestratorConfigFile(configPath);

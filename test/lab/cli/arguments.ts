@@ -12,7 +12,7 @@ export const usage = `Usage: npm run lab [-- COMMAND]
   up                           start a lab in the background; returns when the cluster is healthy
   down                         take it down; nothing stays behind
   status                       nodes, roles, lag, target groups, topology record, last backup
-  kill NODE [PROCESS]          cut the power of a node, or kill its mysqld, agent, bootstrap or haproxy
+  kill NODE [PROCESS]          cut the power of a node, or kill its mysqld, agent, bootstrap, haproxy or orchestrator
   start NODE                   boot it again
   stop NODE                    halt every process of it (SIGSTOP)
   cont NODE                    let them go on
@@ -26,6 +26,8 @@ export const usage = `Usage: npm run lab [-- COMMAND]
 Options:
   --lab N                      which lab, 1 to ${highestNumber}; each has its own addresses, 127.N.0.0/16
   --nodes 3|5                  size of a new lab (3)
+  --engine agent|orchestrator  who notices that a primary of a new lab is dead (agent); Orchestrator is found by
+                               ORCHESTRATOR_BIN or PATH
   --keep                       keep its data for the next start
   --json                       for programs`;
 
@@ -33,6 +35,7 @@ Options:
 const options = {
   lab: { type: "string" },
   nodes: { type: "string" },
+  engine: { type: "string" },
   keep: { type: "boolean" },
   json: { type: "boolean" },
   follow: { type: "boolean", short: "f" },
@@ -44,9 +47,9 @@ type OptionName = keyof typeof options;
 
 /** Options and number of arguments of each command. */
 const commands = {
-  "": { takes: ["lab", "nodes", "keep"], least: 0, most: 0 },
-  up: { takes: ["lab", "nodes", "keep", "json"], least: 0, most: 0 },
-  daemon: { takes: ["lab", "nodes", "keep"], least: 0, most: 0 },
+  "": { takes: ["lab", "nodes", "engine", "keep"], least: 0, most: 0 },
+  up: { takes: ["lab", "nodes", "engine", "keep", "json"], least: 0, most: 0 },
+  daemon: { takes: ["lab", "nodes", "engine", "keep"], least: 0, most: 0 },
   down: { takes: ["lab", "json"], least: 0, most: 0 },
   status: { takes: ["lab", "json"], least: 0, most: 0 },
   kill: { takes: ["lab", "json"], least: 1, most: 2 },
@@ -67,6 +70,7 @@ export interface CommandLine {
   readonly args: readonly string[];
   readonly lab?: number;
   readonly nodes?: 3 | 5;
+  readonly engine?: "agent" | "orchestrator";
   readonly keep: boolean;
   readonly json: boolean;
   readonly follow: boolean;
@@ -94,6 +98,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     ...line(command, args),
     ...(values.lab === undefined ? {} : { lab: labNumber(values.lab) }),
     ...(values.nodes === undefined ? {} : { nodes: nodeCount(values.nodes) }),
+    ...(values.engine === undefined ? {} : { engine: engineName(values.engine) }),
     keep: values.keep ?? false,
     json: values.json ?? false,
     follow: values.follow ?? false,
@@ -124,6 +129,11 @@ function nodeCount(text: string): 3 | 5 {
   if (text === "3") return 3;
   if (text === "5") return 5;
   throw new UsageError(`--nodes ${text}: a lab has 3 or 5 nodes.`);
+}
+
+function engineName(text: string): "agent" | "orchestrator" {
+  if (text === "agent" || text === "orchestrator") return text;
+  throw new UsageError(`--engine ${text}: the engines are agent and orchestrator.`);
 }
 
 function keyAndValue(text: string): [string, string] {

@@ -18,7 +18,7 @@ export interface StartListener {
   phase(phase: string, seconds: number): void;
 }
 
-type LabChoice = Pick<CommandLine, "lab" | "nodes" | "keep">;
+type LabChoice = Pick<CommandLine, "lab" | "nodes" | "engine" | "keep">;
 
 /**
  * Starts a lab in a process of its own, which outlives this one.
@@ -31,6 +31,7 @@ export function startDaemon(choice: LabChoice, listener: StartListener): Promise
     "daemon",
     ...(choice.nodes === undefined ? [] : [`--nodes=${choice.nodes}`]),
     ...(choice.lab === undefined ? [] : [`--lab=${choice.lab}`]),
+    ...(choice.engine === undefined ? [] : [`--engine=${choice.engine}`]),
     ...(choice.keep ? ["--keep"] : []),
   ];
   const child = fork(main, args, { detached: true, stdio: ["ignore", "ignore", "ignore", "ipc"], execArgv: [] });
@@ -91,6 +92,7 @@ export async function runDaemon(choice: LabChoice): Promise<void> {
   try {
     lab = await startLab({
       ...(choice.nodes === undefined ? {} : { nodes: choice.nodes }),
+      ...(choice.engine === undefined ? {} : { engine: choice.engine }),
       keep: choice.keep,
       forPerson: true,
       ...(choice.lab === undefined ? {} : { number: choice.lab }),

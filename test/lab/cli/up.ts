@@ -91,6 +91,7 @@ export async function foreground(line: CommandLine): Promise<void> {
   const began = performance.now();
   lab = await startLab({
     ...(line.nodes === undefined ? {} : { nodes: line.nodes }),
+    ...(line.engine === undefined ? {} : { engine: line.engine }),
     keep: line.keep,
     forPerson: true,
     ...(line.lab === undefined ? {} : { number: line.lab }),
@@ -114,8 +115,8 @@ export async function foreground(line: CommandLine): Promise<void> {
   }
 }
 
-const running = ({ number, network, cluster }: LabDescription): string =>
-  `Lab ${number} runs on ${network}.0.0/16; its cluster ${cluster.clusterId} is forming`;
+const running = ({ number, network, cluster, engine }: LabDescription): string =>
+  `Lab ${number} runs on ${network}.0.0/16; its cluster ${cluster.clusterId} is forming; failover engine: ${engine}`;
 
 const watch = (view: LabView, signal: AbortSignal): Promise<void> =>
   showUntil(signal, async () => overviewText(await view.overview()));
@@ -130,6 +131,7 @@ const forPrograms = (description: LabDescription, phases: Readonly<Record<string
   lab: description.number,
   network: description.network,
   clusterId: description.cluster.clusterId,
+  engine: description.engine,
   balancer: description.cluster.loadBalancerAddress,
   endpoint: description.endpoint,
   environment: description.operatorEnvironment,

@@ -56,8 +56,7 @@ export function nodeConfig(
     write_target_group_arn: cluster.writeTargetGroupArn,
     read_target_group_arn: cluster.readTargetGroupArn,
     // Orchestrator cannot be told which address to connect from, so that in the lab it comes from 127.0.0.1.
-    account_network:
-      software.orchestrator === undefined ? `${network}.0.0/255.255.0.0` : "127.0.0.0/255.0.0.0",
+    account_network: software.orchestrator === undefined ? `${network}.0.0/255.255.0.0` : "127.0.0.0/255.0.0.0",
     max_replica_lag_seconds: 30,
     ...(cluster.application === undefined ? {} : { application: cluster.application }),
     mysql: {

@@ -1,0 +1,76 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Connection } from "mysql2/promise";
+import type { Lab } from "#lab/lab.ts";
+import { connect, type SqlLogin } from "#lab/sql.ts";
+
+/** A client that writes one row after the other to one of several places, the next one when a place fails. */
+export interface Client {
+  /** Longest time between two answered writes since the last call, milliseconds. */
+  longestGap(): number;
+  /** Writes that were answered, by key. */
+  readonly acknowledged: readonly string[];
+  /** Attempts to connect that failed since the last call, with how long ago the last write was answered, milliseconds. */
+  failedConnections(): number;
+  stop(): Promise<void>;
+}
+
+/** The table that the clients write to. */
+export const makeTable = (lab: Lab): Promise<unknown> =>
+  lab.sql("write", "CREATE TABLE app.bench (k VARCHAR(60) PRIMARY KEY)");
+
+/** Starts a client. `pauseMs`: between two writes. */
+export const startClient = (name: string, places: () => Promise<readonly SqlLogin[]>, pauseMs: number): Client => {
+  const acknowledged: string[] = [];
+  let going = true;
+  let last = performance.now();
+  let gap = 0;
+  let failed = 0;
+  const run = async (): Promise<void> => {
+    let connection: Connection | undefined;
+    for (let n = 0, place = 0; going; n++) {
+      const key = `${name}-${n}`;
+      try {
+        if (!connection) {
+          const all = await places();
+          try {
+            connection = await connect(all[place % all.length] as SqlLogin);
+          } catch (error) {
+            failed += 1;
+            throw error;
+          }
+          connection.on("error", () => {});
+        }
+        await connection.query({ sql: "INSERT INTO app.bench (k) VALUES (?)", values: [key], timeout: 10_000 });
+        acknowledged.push(key);
+        const now = performance.now();
+        gap = Math.max(gap, now - last);
+        last = now;
+        await delay(pauseMs);
+      } catch {
+        connection?.destroy();
+        connection = undefined;
+        place += 1;
+        await delay(1);
+      }
+    }
+    connection?.destroy();
+  };
+  const done = run();
+  return {
+    acknowledged,
+    longestGap: () => {
+      const longest = Math.max(gap, performance.now() - last);
+      gap = 0;
+      return longest;
+    },
+    failedConnections: () => {
+      const count = failed;
+      failed = 0;
+      return count;
+    },
+    stop: async () => {
+      going = false;
+      await Promise.race([done, delay(15_000)]);
+    },
+  };
+};
