@@ -7,6 +7,7 @@ import { ports } from "#contract/ports.ts";
 import { itemKey, type LockName } from "#contract/table.ts";
 import { makeAgentClient } from "./agent/client.ts";
 import { makeAutoScaling } from "./aws/autoscaling.ts";
+import { makeBatchReader } from "./aws/batch-reader.ts";
 import { makeAws } from "./aws/clients.ts";
 import { makeEc2 } from "./aws/ec2.ts";
 import { makeTargetGroups } from "./aws/elbv2.ts";
@@ -124,6 +125,7 @@ export const wireNode = async (config: NodeConfig, log: Log, writer: keyof typeo
     ),
     catalog: makeCatalog(bucket, config.cluster_id, log.warn),
     mysqlServer,
+    readItems: makeBatchReader(aws, config.dynamodb_table),
     journal: makeJournal({ table, bucket, clusterId: config.cluster_id, uuid, now: () => new Date() }),
     notify: config.sns_topic_arn === undefined ? undefined : makeNotify(aws, config.sns_topic_arn),
     backupEngine: (source: MysqlServer): BackupEngine =>

@@ -2,6 +2,7 @@ import type { Credentials } from "#contract/credentials.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import type { OperationPlan } from "#contract/operation.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
+import type { BatchReader } from "../aws/batch-reader.ts";
 import type { Ec2 } from "../aws/ec2.ts";
 import type { TargetGroups } from "../aws/elbv2.ts";
 import type { Metadata, NodeIdentity } from "../aws/metadata.ts";
@@ -30,6 +31,8 @@ export interface AgentContext {
   readonly state: AgentState;
   readonly services: Services;
   readonly table: Table;
+  /** What every agent looks at all the time, in one call. */
+  readonly readItems: BatchReader;
   readonly topology: Topology;
   /** `lock-{cluster_id}`. */
   readonly election: Lease;

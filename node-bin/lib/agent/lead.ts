@@ -123,6 +123,7 @@ const unlist = async (
   } else {
     const account = await replicationAccountOf(context, decision.instanceId);
     if (account !== undefined) {
+      state.locked = undefined;
       await mysql.lockAccount(account);
       await mysql.killDumpThreadsOf(account);
     }
@@ -174,6 +175,7 @@ const perform = async (context: AgentContext, round: Round, decision: AckerDecis
       const account = await replicationAccountOf(context, decision.instanceId);
       if (account === undefined) return;
       log.info(`${decision.instanceId} may replicate again: it does not acknowledge`);
+      state.locked = undefined;
       return mysql.unlockAccount(account);
     }
   }
@@ -202,8 +204,15 @@ const beginServing = async (context: AgentContext): Promise<void> => {
   }
 };
 
+/** How long what is known about locked accounts counts, milliseconds; only this agent locks and unlocks them. */
+const lockedForMs = 10_000;
+
 const refusedInstances = async (context: AgentContext): Promise<string[]> => {
-  const locked = new Set(await context.mysql.lockedAccounts());
+  const { mysql, state } = context;
+  if (!state.locked || monotonicMs() - state.locked.at > lockedForMs) {
+    state.locked = { accounts: await mysql.lockedAccounts(), at: monotonicMs() };
+  }
+  const locked = new Set(state.locked.accounts);
   if (locked.size === 0) return [];
   const ids = await allocatedServerIds(context.table, context.config.cluster_id);
   return Object.entries(ids)

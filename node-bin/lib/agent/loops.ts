@@ -5,7 +5,8 @@ import type { AgentContext } from "./context.ts";
 /** One of the agent's loops. */
 export interface Loop {
   readonly name: string;
-  readonly everyMs: number;
+  /** Milliseconds between two rounds. */
+  readonly everyMs: number | (() => number);
   /** One round. What it throws is shown as a problem until a round succeeds; the loop goes on. */
   round(): Promise<void>;
   /** When this text changes, the next round begins at once. It is looked at when something happened, and a few times a second. */
@@ -35,14 +36,15 @@ export const runLoop = async (context: AgentContext, loop: Loop): Promise<void> 
       if (state.problems.get(loop.name) !== text) log.warn(`${loop.name}: ${text}`);
       state.problems.set(loop.name, text);
     }
-    const until = monotonicMs() + loop.everyMs;
+    const everyMs = typeof loop.everyMs === "number" ? loop.everyMs : loop.everyMs();
+    const until = monotonicMs() + everyMs;
     while (!signal.aborted && monotonicMs() < until && (!loop.wakeOn || loop.wakeOn() === key)) {
       state.loops.set(loop.name, monotonicMs());
       if (loop.wakes) {
-        await waker.wait(loop.everyMs, signal);
+        await waker.wait(everyMs, signal);
         break;
       }
-      if (loop.wakeOn) await waker.wait(Math.min(wakeCheckMs, loop.everyMs), signal);
+      if (loop.wakeOn) await waker.wait(Math.min(wakeCheckMs, everyMs), signal);
       else await pause(Math.min(showAliveMs, until - monotonicMs()), signal);
     }
   }

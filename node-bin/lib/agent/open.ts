@@ -68,6 +68,7 @@ const openRecorded = async (context: AgentContext, record: TopologyRecord, asser
   state.heldBy = undefined;
   state.drainingUntil = Number.NEGATIVE_INFINITY;
   state.replicas.clear();
+  state.locked = undefined;
   // It answers for itself from now on, before anybody is told to come.
   const { semi_sync } = state.mysql;
   state.mysql = {

@@ -24,16 +24,17 @@ import { reportPromotion } from "./report.ts";
 import { reconcileRouting, routingKey } from "./routing.ts";
 import { startAgentServer } from "./server.ts";
 import { type AgentSelf, healthVerdict, nodeStatus, readsVerdict, staleAfterMs, writesVerdict } from "./state.ts";
-import { watchLease, watchOperation, watchRecord } from "./watch.ts";
+import { watchStore } from "./watch.ts";
 
 /** How often mysqld is looked at, milliseconds. */
-const observeEveryMs = 250;
+const observeEveryMs = 500;
 /** How often the decisions are made, milliseconds. */
-const actEveryMs = 250;
-/** How often EC2 is asked who is in the cluster, milliseconds. */
-const peersEveryMs = 5000;
+const actEveryMs = 500;
+/** How often EC2 is asked who is in the cluster, milliseconds; more often while somebody is missing. */
+const peersEveryMs = 10_000;
+const peersSoonMs = 3000;
 /** How often the outside is compared with the record when nothing changed here, milliseconds. */
-const reconcileEveryMs = 5000;
+const reconcileEveryMs = 10_000;
 
 const watchSelf = async (context: AgentContext, data: DataDirectories): Promise<void> => {
   const { config, state } = context;
@@ -182,14 +183,21 @@ export const runAgent = async (
     onError: (error) => log.warn(`a request failed: ${describeFailure(error)}`),
   });
   log.info(`listens on ${identity.privateIp}:${ports.agent}`);
+  /** Everybody who should be there is, and is an acker. */
+  const complete = (): boolean =>
+    state.record?.phase === "serving" &&
+    state.record.ackers.length === context.config.instance_count - 1 &&
+    state.peers?.length === context.config.instance_count - 1;
   const loops: Loop[] = [
     { name: "mysql", everyMs: observeEveryMs, round: () => observeMysql(context) },
-    { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchRecord(context) },
-    { name: "self", everyMs: 500, round: () => watchSelf(context, data) },
-    { name: "peers", everyMs: peersEveryMs, round: () => watchPeers(context) },
+    { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchStore(context) },
+    {
+      name: "self",
+      everyMs: () => (state.bootstrap?.state === "joined" ? 2000 : 500),
+      round: () => watchSelf(context, data),
+    },
+    { name: "peers", everyMs: () => (complete() ? peersEveryMs : peersSoonMs), round: () => watchPeers(context) },
     { name: "lease", everyMs: observeEveryMs, round: () => keepLease(context), wakes: true },
-    { name: "primary's lease", everyMs: leaseTimings.short.observeEveryMs, round: () => watchLease(context) },
-    { name: "operation", everyMs: leaseTimings.short.observeEveryMs, round: () => watchOperation(context) },
     { name: "report", everyMs: 2000, round: () => reportPromotion(context) },
     { name: "act", everyMs: actEveryMs, round: () => actOnce(context), wakes: true },
     {
@@ -205,12 +213,12 @@ export const runAgent = async (
     { name: "sessions", everyMs: 500, round: () => closeSessionsWithoutAckers(context, self) },
     {
       name: "forwarder",
-      everyMs: 500,
+      everyMs: 2000,
       round: () => applyForwarding(context),
       wakeOn: () => forwardingKey(context),
     },
-    { name: "leaving", everyMs: 1000, round: () => watchLeaving(context) },
-    { name: "accounts", everyMs: 1000, round: () => keepAccounts(context) },
+    { name: "leaving", everyMs: 2000, round: () => watchLeaving(context) },
+    { name: "accounts", everyMs: () => (complete() ? 5000 : 1000), round: () => keepAccounts(context) },
     { name: "held commits", everyMs: 500, round: () => releaseHeldCommits(context) },
     {
       name: "routing",

@@ -88,6 +88,8 @@ export interface AgentState {
   forwardedTo: string | undefined;
   /** From when it was noticed that the primary has to be replaced until this node was open, milliseconds. */
   outageMs: number | undefined;
+  /** Replication accounts that are locked on this primary, as it saw them last. */
+  locked: { readonly accounts: readonly string[]; readonly at: number } | undefined;
   /** Too few ackers have been connected since then; undefined while there are enough. */
   fewAckersSince: number | undefined;
   /** Undefined until EC2 has answered once. */
@@ -134,6 +136,7 @@ export const emptyState = (): AgentState => ({
   newPrimaryAt: Number.NEGATIVE_INFINITY,
   forwardedTo: undefined,
   outageMs: undefined,
+  locked: undefined,
   fewAckersSince: undefined,
   peers: undefined,
   leaving: undefined,

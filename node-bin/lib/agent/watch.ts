@@ -1,4 +1,5 @@
 import { operationOfPurpose } from "#contract/operation.ts";
+import type { LeaseView } from "../coordination/lease.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { noteRecord } from "./state.ts";
@@ -42,9 +43,8 @@ const takeUp = async (context: AgentContext, operationId: string): Promise<void>
 };
 
 /** Looks at the operation lock: whether the operation that holds this node read-only is alive, and whether one lost its runner. */
-export const watchOperation = async (context: AgentContext): Promise<void> => {
-  const { log, operationLock, state } = context;
-  const lock = await operationLock.observe();
+const noteOperation = async (context: AgentContext, lock: LeaseView): Promise<void> => {
+  const { log, state } = context;
   const named = operationOfPurpose(lock.item?.purpose);
   if (lock.state === "stale" && named !== undefined) await takeUp(context, named);
   else state.staleOperation = undefined;
@@ -55,4 +55,21 @@ export const watchOperation = async (context: AgentContext): Promise<void> => {
     held.live = false;
     log.warn(`operation ${held.operationId} does not hold its lock any more; this node goes on by itself`);
   }
+};
+
+/** Everything that every agent looks at all the time, in one call: the record, the primary's lease, the operation lock. */
+export const watchStore = async (context: AgentContext): Promise<void> => {
+  const { highestFence, identity, operationLock, primaryLease, readItems, state, topology } = context;
+  const askedAt = monotonicMs();
+  const items = await readItems([topology.key, primaryLease.key, operationLock.key]);
+  // A change that was written meanwhile is newer than what was read.
+  if (state.recordAt <= askedAt) {
+    const record = topology.parse(items.get(topology.key));
+    noteRecord(state, record);
+    if (record) await highestFence.raise(record.fence);
+  }
+  if (state.record?.instance_id !== identity.instanceId) {
+    state.primaryLease = primaryLease.look(items.get(primaryLease.key), askedAt);
+  }
+  await noteOperation(context, operationLock.look(items.get(operationLock.key), askedAt));
 };

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { Failure } from "#contract/failure-reasons.ts";
 import { LeaseItem } from "#contract/lease.ts";
 import { hashKey } from "#contract/table.ts";
+import type { Item } from "../aws/table.ts";
 import { type Grant, type GrantParts, makeGrant } from "./grant.ts";
 import { readItem } from "./read-item.ts";
 
@@ -42,6 +43,10 @@ export interface AcquireOptions {
 export interface Lease {
   /** Reads the item. Look at least every `observeEveryMs` for a stale lease to be noticed in time. */
   observe(): Promise<LeaseView>;
+  /** The same with an item that was read at once with others. `askedAt`: when the reading began, on the lease's own clock. */
+  look(item: unknown, askedAt: number): LeaseView;
+  /** The key of its item. */
+  readonly key: string;
   /**
    * Takes the lease when it is free or stale; undefined when another holds it or was faster. One conditional update, which
    * raises the fence by one.
@@ -64,7 +69,11 @@ export const makeLease = (parts: LeaseParts): Lease => {
 
   const observe = async (): Promise<LeaseView> => {
     const askedAt = now();
-    const item = readItem(LeaseItem, await table.get(pk), `lease ${pk}`);
+    return look(await table.get(pk), askedAt);
+  };
+
+  const look = (read: unknown, askedAt: number): LeaseView => {
+    const item = readItem(LeaseItem, read as Item | undefined, `lease ${pk}`);
     const rvn = item?.rvn ?? nobodyEver;
     // First seen when the answer was here: the holder may have renewed while the question was on its way. Unchanged until it
     // was asked: this process may have been stopped since.
@@ -106,7 +115,9 @@ export const makeLease = (parts: LeaseParts): Lease => {
   };
 
   return {
+    key: pk,
     observe,
+    look,
     tryAcquire: async (options = {}) => take(await observe(), options),
     acquire: async ({ deadlineMs = Number.POSITIVE_INFINITY, signal, ...options } = {}) => {
       const end = now() + deadlineMs;

@@ -36,6 +36,10 @@ export interface TopologyCondition {
 export interface Topology {
   /** Undefined before the cluster is formed. */
   read(): Promise<TopologyRecord | undefined>;
+  /** The same of an item that was read at once with others. */
+  parse(item: unknown): TopologyRecord | undefined;
+  /** The key of its item. */
+  readonly key: string;
   /** Creates the first record; `superseded` when there is one. */
   create(content: TopologyContent): Promise<TopologyWrite>;
   /** Replaces the record that was read. */
@@ -85,6 +89,8 @@ export const makeTopology = ({
   };
 
   return {
+    key: pk,
+    parse: (item) => parse(item as Item | undefined),
     read: async () => parse(await table.get(pk)),
     create: (content) => put(content, { absent: "pk" }),
     write,
