@@ -13,6 +13,7 @@ import { runMain } from "./lib/host/main.ts";
 import { inTurn } from "./lib/host/turn.ts";
 import { version } from "./lib/host/version.ts";
 import { monotonicMs } from "./lib/host/wait.ts";
+import { faultInjection } from "./lib/operation/fault.ts";
 import { startDetached } from "./lib/operation/start.ts";
 import { wireNode, wireSwitchover } from "./lib/wiring.ts";
 
@@ -35,6 +36,7 @@ runMain(log, async (signal) => {
     turn: inTurn(),
     waker,
     forwarder: config.forwarder === undefined ? undefined : makeForwarder(config.forwarder),
+    stopAt: faultInjection(process.env),
     planSwitchover: (operationId) => wireSwitchover(node, log).plan({}, operationId),
     startOperation: async (operationId) => {
       const script = join(dirname(process.argv[1] ?? ""), "operation.mjs");

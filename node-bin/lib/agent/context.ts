@@ -18,6 +18,7 @@ import type { HighestFence } from "../host/highest-fence.ts";
 import type { Log } from "../host/log.ts";
 import type { Services } from "../host/services.ts";
 import type { MysqlServer } from "../mysql/server.ts";
+import type { StopPoint } from "../operation/step.ts";
 import type { NodeOrchestrator } from "../orchestrator/on-node.ts";
 import type { AgentClient } from "./client.ts";
 import type { AgentState } from "./state.ts";
@@ -63,6 +64,8 @@ export interface AgentContext {
   readonly credentials: () => Promise<Credentials>;
   /** Has the decisions made now instead of at their next round. */
   readonly waker: Waker;
+  /** For fault tests: stops this process at a point. */
+  readonly stopAt: (point: StopPoint) => Promise<void>;
   /** What a switchover away from here would be. */
   readonly planSwitchover: (operationId: string) => Promise<OperationPlan>;
   /** Has systemd run a recorded operation on this node. */

@@ -2,7 +2,7 @@ import type { NodeStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import { Failure } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
-import type { TopologyRecord } from "#contract/topology.ts";
+import { type TopologyRecord, waitCountFor } from "#contract/topology.ts";
 import { type AckerDecision, decideAckers, enoughHold, type ReplicaView } from "../cluster/ackers.ts";
 import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
@@ -83,7 +83,7 @@ const setGoals = async (context: AgentContext, round: Round): Promise<void> => {
 const rewrite = async (
   context: AgentContext,
   record: TopologyRecord,
-  change: { readonly [K in "ackers" | "phase" | "degraded"]?: TopologyRecord[K] | undefined },
+  change: { readonly [K in "ackers" | "phase" | "degraded" | "wait_count"]?: TopologyRecord[K] | undefined },
   why: string,
 ): Promise<boolean> => {
   const { identity, log, state, topology } = context;
@@ -247,6 +247,36 @@ const goOnAlone = async (context: AgentContext, round: Round): Promise<boolean> 
   return true;
 };
 
+/**
+ * The cluster was configured larger or smaller. More acknowledgements: commits wait for them first, then enough ackers hold all that is
+ * committed, then it is recorded. Fewer: recorded first. Answers whether something was changed.
+ */
+const adjustWaitCount = async (context: AgentContext, { record, replicas }: Round): Promise<boolean> => {
+  const { config, log, mysql, state } = context;
+  const semiSync = state.mysql.semi_sync;
+  if (record.phase !== "serving" || record.degraded || !semiSync?.source_enabled) return false;
+  const wanted = waitCountFor(config.instance_count);
+  const setOnServer = (waitCount: number): Promise<void> => mysql.setSourceSemiSync({ on: true, waitCount });
+  if (wanted > record.wait_count) {
+    // Commits would wait for somebody who is not there.
+    if (record.ackers.length < wanted) return false;
+    if (semiSync.wait_count !== wanted) await setOnServer(wanted);
+    if (!enoughHold(record.ackers, wanted, await mysql.logEnd(), replicas, gtid)) return true;
+    if (await rewrite(context, record, { wait_count: wanted }, `${wanted} acknowledgements from now on`)) {
+      log.info(`commits wait for ${wanted} acknowledgements from now on`);
+    }
+    return true;
+  }
+  if (wanted < record.wait_count) {
+    if (!(await rewrite(context, record, { wait_count: wanted }, `${wanted} acknowledgements from now on`)))
+      return true;
+    log.info(`commits wait for ${wanted} acknowledgements from now on`);
+  }
+  if (semiSync.wait_count === wanted) return false;
+  await setOnServer(wanted);
+  return true;
+};
+
 /** Enough ackers are listed again: what is acknowledged from now on outlives this node. */
 const endDegraded = async (context: AgentContext): Promise<void> => {
   const { log, state } = context;
@@ -285,6 +315,7 @@ export const leadOnce = async (context: AgentContext): Promise<boolean> => {
   const round = await look(context, record);
   if (await takeNewFence(context)) return true;
   if (await goOnAlone(context, round)) return true;
+  if (await adjustWaitCount(context, round)) return true;
   const decision = decideAckers(
     {
       record,

@@ -37,6 +37,7 @@ export const promotionParts = (context: AgentContext, primary: string): Promotio
     me: identity.instanceId,
     log,
     now: monotonicMs,
+    stopAt: context.stopAt,
   };
 };
 
@@ -60,7 +61,9 @@ export const attemptToReplace = async (context: AgentContext, noticedAt: number)
     }
     log.warn(`replacing ${record.instance_id} under fence ${grant.fence}: ${decision.because}`);
     const parts = promotionParts(context, record.instance_id);
+    await parts.stopAt({ when: "after", step: "lock" });
     const candidate = await freezeAndChoose(parts, record, grant.fence);
+    await parts.stopAt({ when: "after", step: "freeze" });
     const note = { reason: `failover: ${decision.because}`, operation_id: failoverId(grant.fence) };
     const written = await promote(parts, record, candidate, grant, note, noticedAt);
     noteRecord(state, written);

@@ -5,6 +5,7 @@ import type { TopologyRecord } from "#contract/topology.ts";
 import { decidePromotion, type FrozenReplica } from "../cluster/promotion.ts";
 import type { Grant } from "../coordination/lease.ts";
 import type { Topology, TopologyContent } from "../coordination/topology.ts";
+import type { StopPoint } from "../operation/step.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import { firstAckers } from "./first-ackers.ts";
 
@@ -17,7 +18,12 @@ export interface PromotionParts {
   readonly me: string;
   readonly log: { info(line: string): void; warn(line: string): void };
   readonly now: () => number;
+  /** For fault tests: called after each of `attemptPoints`. */
+  readonly stopAt: (point: StopPoint) => Promise<void>;
 }
+
+/** What an attempt has done when a fault test may stop it. */
+export const attemptPoints = ["lock", "freeze", "apply", "promotion-record", "promotion-open"] as const;
 
 /** A successor that may be recorded: it holds every acknowledged write. */
 export interface Candidate {
@@ -129,6 +135,7 @@ export const promote = async (
   await node.apply(fence, union, applyPatienceMs);
   await node.stop(fence, note.operation_id ?? "promotion");
   const ackers = await firstAckers(followers, record.wait_count);
+  await parts.stopAt({ when: "after", step: "apply" });
   grant.assertHeld();
   const { degraded: _degraded, ...rest } = record;
   const written = await topology.write(
@@ -152,6 +159,7 @@ export const promote = async (
     });
   }
   log.info(`recorded ${node.instanceId} as primary under fence ${fence}, timeline ${record.timeline + 1}`);
+  await parts.stopAt({ when: "after", step: "promotion-record" });
   grant.assertHeld();
   const { rvn } = written.record;
   const following = others.map((other) =>
@@ -163,6 +171,7 @@ export const promote = async (
   await node.open(fence, rvn, now() - noticedAt);
   // Their forwarders may let connections in from now on.
   for (const each of [node, ...others]) each.nudge(fence, fence).catch(() => {});
+  await parts.stopAt({ when: "after", step: "promotion-open" });
   await Promise.all(following);
   return written.record;
 };

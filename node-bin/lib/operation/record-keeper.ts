@@ -74,16 +74,25 @@ export const keepRecord = (options: {
     return writing;
   };
   let later: NodeJS.Timeout | undefined;
+  let inWindow = false;
   const save = async (wait: boolean): Promise<void> => {
     if (wait) {
       clearTimeout(later);
       later = undefined;
+      inWindow = false;
       return store();
+    }
+    const unwritten = (error: unknown): void => log.warn(`the journal could not be written: ${tell(error)}`);
+    // The first write is under way meanwhile; it also finds out whether somebody has asked for the end.
+    if (!inWindow) {
+      inWindow = true;
+      store().catch(unwritten);
+      return;
     }
     // While clients are refused nothing is written that can wait; whoever takes the operation up asks the servers, not the journal.
     later ??= setTimeout(() => {
       later = undefined;
-      store().catch((error: unknown) => log.warn(`the journal could not be written: ${tell(error)}`));
+      store().catch(unwritten);
     }, laterMs);
   };
   const set = (name: string, change: Partial<OperationStep>): void => {

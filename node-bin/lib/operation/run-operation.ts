@@ -180,6 +180,7 @@ export const runOperation = async <C>(
   const grant = await lease.acquire({ deadlineMs: lockPatienceMs, signal: parts.signal });
   grant.startRenewing();
   const over = new AbortController();
+  let lost = false;
   try {
     const record = await journal.read(operationId);
     if (!record) {
@@ -202,7 +203,10 @@ export const runOperation = async <C>(
     over.abort();
     await keeper.settled();
     // Whoever took the lock over ends the record.
-    if (!grant.held()) throw new Failure("lock-lost", { message: "The operation lock was lost." });
+    if (!grant.held()) {
+      lost = true;
+      throw new Failure("lock-lost", { message: "The operation lock was lost." });
+    }
     const failure = ended.outcome === "done" ? undefined : ended.error;
     const report = failure === undefined ? undefined : failureReport(failure);
     await keeper.change({
@@ -220,6 +224,8 @@ export const runOperation = async <C>(
     return final;
   } finally {
     over.abort();
-    await grant.release("the operation ended");
+    // One that has not ended is taken up by whoever finds its lock stale; a lock that is free says that there is nothing to do.
+    if (lost) grant.forget();
+    else await grant.release("the operation ended");
   }
 };

@@ -21,7 +21,7 @@ export const usage = `Usage: npm run lab [-- COMMAND]
                                as the application through the load balancer, or as root on a node;
                                without a statement, MySQL's own client
   logs NODE [PROCESS] [-f]     journals of a node; -f follows them
-  run ACTION [--input K=V]...  run a built action as a GitHub runner would
+  run ACTION [--input K=V]...  run a built action as a GitHub runner would, on this lab's cluster
 
 Options:
   --lab N                      which lab, 1 to ${highestNumber}; each has its own addresses, 127.N.0.0/16

@@ -31,6 +31,7 @@ ${[
   lab("kill n1 mysqld"),
   lab("status"),
   lab("run status"),
+  lab("run switchover --input mode=apply"),
   lab("down"),
 ].join("\n")}
 `;

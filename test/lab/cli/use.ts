@@ -144,7 +144,7 @@ export const run = (line: CommandLine): Promise<void> =>
     const result = await runActionFromTree({
       tree: directory,
       action,
-      inputs: line.inputs,
+      inputs: { "cluster-id": description.cluster.clusterId, ...line.inputs },
       env: description.operatorEnvironment,
     });
     process.exitCode = result.exitCode ?? 1;

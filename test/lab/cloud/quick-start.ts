@@ -82,6 +82,8 @@ export interface ClusterResources {
   readonly launchTemplateId: string;
   readonly asgName: string;
   readonly documents: Readonly<Record<DocumentOperation, string>>;
+  /** The topic that hears of failovers. */
+  readonly topicArn: string;
   readonly application?: { readonly schema: string; readonly user: string };
   /** What the secret holds. */
   readonly credentials: Credentials;
@@ -272,6 +274,15 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
     return { roleName, instanceProfileName: roleName };
   };
 
+  const makeTopic = async (): Promise<string> => {
+    const answer = await signedQuery(
+      cloud,
+      { service: "sns", version: "2010-03-31", operation: "CreateTopic" },
+      { Name: `${name}-events` },
+    );
+    return present(/<TopicArn>([^<]+)<\/TopicArn>/.exec(answer)?.[1], "topic");
+  };
+
   const makeDocuments = async (): Promise<Record<DocumentOperation, string>> => {
     const made = {} as Record<DocumentOperation, string>;
     for (const operation of documentOperations) {
@@ -291,13 +302,14 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
   };
 
   try {
-    const [network, table, bucket, secret, role, documents] = await Promise.all([
+    const [network, table, bucket, secret, role, documents, topicArn] = await Promise.all([
       makeNetwork(),
       makeTable(),
       makeBucket(),
       makeSecret(),
       makeRole(),
       makeDocuments(),
+      makeTopic(),
     ]);
     const balancer = await makeBalancer(network.vpcId, network.subnetIds);
     const asgName = name;
@@ -388,6 +400,7 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
       launchTemplateId,
       asgName,
       documents,
+      topicArn,
       ...(application === undefined ? {} : { application }),
     };
   } finally {

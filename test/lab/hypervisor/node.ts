@@ -16,6 +16,7 @@ export interface ClusterOfNode {
   readonly nodes: number;
   readonly tableName: string;
   readonly secretArn: string;
+  readonly topicArn?: string;
   readonly bucket: string;
   readonly asgName: string;
   readonly writeTargetGroupArn: string;
@@ -51,6 +52,7 @@ export function nodeConfig(
     instance_count: cluster.nodes,
     dynamodb_table: cluster.tableName,
     credentials_secret: cluster.secretArn,
+    ...(cluster.topicArn === undefined ? {} : { sns_topic_arn: cluster.topicArn }),
     s3_bucket: cluster.bucket,
     asg_name: cluster.asgName,
     write_target_group_arn: cluster.writeTargetGroupArn,

@@ -332,7 +332,14 @@ const freezeOthers: SwitchoverStep = {
   apply: async (c) => {
     const grant = required(c.electionGrant, "the election lock");
     const chosen = await freezeAndChoose(
-      { topology: c.topology, nodes: [c.candidate, ...c.others], me: c.me, log: c.log, now: c.now },
+      {
+        topology: c.topology,
+        nodes: [c.candidate, ...c.others],
+        me: c.me,
+        log: c.log,
+        now: c.now,
+        stopAt: async () => {},
+      },
       c.before,
       grant.fence,
       { acceptLoss: true, preferred: c.candidate.instanceId },

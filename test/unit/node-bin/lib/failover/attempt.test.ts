@@ -20,6 +20,7 @@ const setup = async (fate: (call: Call) => Fate = () => "done") => {
     me: n2,
     log: { info: () => {}, warn: (line) => void warnings.push(line) },
     now: () => 1000,
+    stopAt: async () => {},
   };
   const grant = { fence, assertHeld: (): void => {} };
   return {
