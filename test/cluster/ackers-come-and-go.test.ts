@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ofOthers, subtract } from "#contract/gtid.ts";
 import type { Lab } from "#lab/lab.ts";
 import { connect } from "#lab/sql.ts";
-import { printJournalsOnFailure, roles, startTestLab, value } from "./lab-fixture.ts";
+import { loginAtPrimary, printJournalsOnFailure, roles, startTestLab, value } from "./lab-fixture.ts";
 
 let lab: Lab;
 beforeAll(async () => {
@@ -16,7 +16,7 @@ beforeEach(() => printJournalsOnFailure(() => lab));
 
 /** Writes without a pause through the balancer until it is stopped; answers how many writes were acknowledged. */
 const writeWithoutPause = async (): Promise<() => Promise<number>> => {
-  const connection = await connect(await lab.login("write"));
+  const connection = await connect(await loginAtPrimary(lab));
   let going = true;
   let acknowledged = 0;
   let failure: unknown;
@@ -88,7 +88,7 @@ describe("when no acker is left", () => {
   it("a commit waits, nobody is told that it is safe, and it ends when the ackers are back", async () => {
     await lab.waitHealthy();
     const { replicas } = await roles(lab);
-    const connection = await connect(await lab.login("write"));
+    const connection = await connect(await loginAtPrimary(lab));
     await Promise.all(replicas.map((replica) => lab.machine(replica.name).kill()));
     let ended = false;
     const commit = connection.query("INSERT INTO app.written (note) VALUES ('waits')").then(() => {
@@ -114,7 +114,7 @@ describe("when no acker is left", () => {
 
   it("a commit that both replicas received before they lost power is not taken for theirs: they join, and it ends", async () => {
     const { primary, replicas } = await roles(lab);
-    const connection = await connect(await lab.login("write"));
+    const connection = await connect(await loginAtPrimary(lab));
     // They receive, and their acknowledgements do not come through: their agents stand still, so nobody lists them anew.
     for (const replica of replicas) {
       await lab.machine(replica.name).killProcess("agent", "SIGSTOP");

@@ -1,7 +1,9 @@
 import { onTestFailed, type TestContext } from "vitest";
+import { ports } from "#contract/ports.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { LabNode } from "#lab/controls.ts";
 import { type Lab, type LabOptions, startLab } from "#lab/lab.ts";
+import type { SqlLogin } from "#lab/sql.ts";
 
 /** Starts a lab for one test file; set-up lines go to standard error when `PERCONA_LAB_VERBOSE` is set. */
 export const startTestLab = (options: LabOptions = {}): Promise<Lab> =>
@@ -54,6 +56,12 @@ export const roles = async (lab: Lab): Promise<Roles> => {
     throw new Error(`The record names ${record?.instance_id ?? "nobody"}, who is not a node of the lab.`);
   return { record, primary, replicas: nodes.filter((node) => node !== primary) };
 };
+
+/** How the application logs in at the primary itself: a session through the balancer ends with the node that forwards it. */
+export const loginAtPrimary = async (lab: Lab): Promise<SqlLogin> => ({
+  ...(await lab.login("write")),
+  place: { host: (await roles(lab)).primary.address, port: ports.mysql },
+});
 
 /** One row and column of a statement's answer, as text. */
 export const value = async (lab: Lab, target: string, statement: string): Promise<string> => {

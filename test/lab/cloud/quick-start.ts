@@ -176,7 +176,13 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
     await balancing.send(
       new ModifyTargetGroupAttributesCommand({
         TargetGroupArn: arn,
-        Attributes: [{ Key: "deregistration_delay.timeout_seconds", Value: "60" }],
+        Attributes: [
+          { Key: "deregistration_delay.timeout_seconds", Value: "60" },
+          // An agent that does not answer says nothing about the sessions that its node's HAProxy forwards.
+          ...((options.routing ?? "forward") === "forward"
+            ? [{ Key: "target_health_state.unhealthy.connection_termination.enabled", Value: "false" }]
+            : []),
+        ],
       }),
     );
     return arn;
