@@ -83,8 +83,15 @@ describe("a new data directory", () => {
     expect(await monitor.query("SHOW REPLICA STATUS", [], bounds)).toEqual([]);
     await expect(monitor.query("SET GLOBAL read_only = OFF", [], bounds)).rejects.toMatchObject({ errno: 1227 });
     const orchestrator = await as("orchestrator", credentials.orchestrator);
-    await orchestrator.query("SET GLOBAL super_read_only = ON", [], bounds);
+    await orchestrator.query("SHOW REPLICA STATUS", [], bounds);
+    // It looks, and changes nothing: a replica that is frozen stays so.
+    for (const change of ["SET GLOBAL super_read_only = ON", "START REPLICA", "STOP REPLICA"]) {
+      await expect(orchestrator.query(change, [], bounds)).rejects.toMatchObject({ errno: 1227 });
+    }
     await expect(orchestrator.query("SELECT * FROM mysql.user", [], bounds)).rejects.toMatchObject({ errno: 1142 });
+    const probe = await as("probe", credentials.monitor);
+    expect(await probe.query("SHOW DATABASES LIKE 'percona_actions'", [], bounds)).toHaveLength(1);
+    await expect(probe.query("SELECT * FROM mysql.user", [], bounds)).rejects.toMatchObject({ errno: 1142 });
     const shop = await as("shop", credentials.app);
     expect(await shop.query("SHOW DATABASES LIKE 'shop'", [], bounds)).toHaveLength(1);
     await expect(shop.query("SELECT * FROM mysql.user", [], bounds)).rejects.toMatchObject({ errno: 1142 });
