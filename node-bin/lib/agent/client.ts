@@ -16,7 +16,7 @@ import { signCommand } from "./signature.ts";
 /** Talks to the agents of other nodes. */
 export interface AgentClient {
   /** What the agent at this address says. Errors: `node-unreachable`. */
-  status(address: string): Promise<NodeStatus>;
+  status(address: string, options?: { readonly timeoutMs?: number }): Promise<NodeStatus>;
   /**
    * Sends a signed command under a fence. Errors: `node-unreachable`; `superseded` when the agent has seen a higher fence; what the
    * agent itself failed with.
@@ -85,8 +85,8 @@ export const makeAgentClient = (options: {
       sent.on("error", fail);
       sent.end(body);
     });
-  const get = async (address: string, path: string): Promise<unknown> => {
-    const reply = await call(address, "GET", path, {}, "");
+  const get = async (address: string, path: string, timeoutMs?: number): Promise<unknown> => {
+    const reply = await call(address, "GET", path, {}, "", timeoutMs);
     if (reply.status !== 200) {
       throw new Failure("node-unreachable", {
         message: `The agent at ${address} answered ${path} with ${reply.status}: ${reply.text.trim()}.`,
@@ -106,7 +106,8 @@ export const makeAgentClient = (options: {
       : { nonce: await askNonce(address), fresh: true };
   };
   return {
-    status: async (address) => v.parse(NodeStatus, await get(address, agentPaths.status)),
+    status: async (address, { timeoutMs } = {}) =>
+      v.parse(NodeStatus, await get(address, agentPaths.status, timeoutMs)),
     prepare: async (address) => {
       const nonce = await askNonce(address).catch(() => undefined);
       if (nonce !== undefined) ready.set(address, { nonce, at: monotonicMs() });

@@ -31,8 +31,16 @@ import { observeMysql } from "./observe.ts";
 import { openByCommand, reopen } from "./open.ts";
 import { attemptForHook, concludeFromHook } from "./orchestrator-attempt.ts";
 import type { CommandHandlers } from "./server.ts";
-import { hearsPrimary, mysqlStatus } from "./state.ts";
+import { type AgentState, type HoldingOperation, hearsPrimary, mysqlStatus } from "./state.ts";
 import { watchLease, watchRecord } from "./watch.ts";
+
+/** From now on this node waits for what the operation does next. */
+const heldFor = (state: AgentState, operationId: string): HoldingOperation => ({
+  operationId,
+  since: monotonicMs(),
+  fence: state.record?.fence ?? 0,
+  live: true,
+});
 
 const Because = v.object({ because: v.string(), operation_id: v.optional(v.string()) });
 
@@ -102,7 +110,7 @@ const demote = async (context: AgentContext, body: unknown): Promise<Demoted> =>
     throw new Failure("superseded", { message: `${identity.instanceId} is not the recorded primary.` });
   }
   // Before it is read-only, so that the decisions do not open it again at once.
-  state.heldBy = { operationId: operation_id, since: monotonicMs(), live: true };
+  state.heldBy = heldFor(state, operation_id);
   try {
     return await context.turn(async () => {
       await mysql.setSuperReadOnly({ timeoutMs: timeout_ms });
@@ -134,7 +142,7 @@ const place = async (context: AgentContext, body: unknown): Promise<Repointed> =
   return context.turn(async () => {
     const { record } = state;
     if (!record) return { follows: false, because: "it has not read the topology record" };
-    state.heldBy = { operationId: operation_id, since: monotonicMs(), live: true };
+    state.heldBy = heldFor(state, operation_id);
     const placed = await receiveFromNext(context, record, private_ip);
     if (!placed.follows) state.heldBy = undefined;
     return placed;
@@ -165,7 +173,7 @@ export const commandHandlers = (context: AgentContext): CommandHandlers => {
     rotate: () => context.turn(() => mysql.flushBinaryLogs()),
     stop: async (body) => {
       const { operation_id } = v.parse(Stop, body);
-      state.heldBy = { operationId: operation_id, since: monotonicMs(), live: true };
+      state.heldBy = heldFor(state, operation_id);
       await context.turn(async () => {
         await mysql.stopReplication();
       });

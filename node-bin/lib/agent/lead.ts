@@ -13,6 +13,9 @@ import { noteRecord, type ReplicaMemory } from "./state.ts";
 /** An acker that is silent or cut off for longer than this is taken off the list, milliseconds. */
 const patienceMs = 8000;
 
+/** How long one agent may hold up a look at all of them, milliseconds: one that is gone must not keep the others from being listed. */
+const answerMs = 500;
+
 /** How long the others may take to receive what was written before one was taken off the list, milliseconds. */
 const othersPatienceMs = 2000;
 
@@ -59,7 +62,7 @@ const look = async (context: AgentContext, record: TopologyRecord): Promise<Roun
       const now = monotonicMs();
       const memory = state.replicas.get(peer.instanceId) ?? { goal: undefined, answeredAt: now, receivedAt: now };
       state.replicas.set(peer.instanceId, memory);
-      const status = await agents.status(peer.privateIp).catch(() => undefined);
+      const status = await agents.status(peer.privateIp, { timeoutMs: answerMs }).catch(() => undefined);
       highest = Math.max(highest, status?.highest_fence ?? 0);
       return viewOf(peer.instanceId, status, memory, record.server_uuid, monotonicMs());
     }),

@@ -23,6 +23,8 @@ export interface HoldingOperation {
   readonly operationId: string;
   /** When it was told to, milliseconds on the monotonic clock. */
   readonly since: number;
+  /** Fence of the record at that time. */
+  readonly fence: number;
   /** Whether the operation's lock was seen to be renewed, at the last look; before the first look it is taken to be. */
   live: boolean;
 }

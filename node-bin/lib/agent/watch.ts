@@ -4,11 +4,23 @@ import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { noteRecord } from "./state.ts";
 
+/**
+ * Another is recorded than when this node was told to wait: the operation is past its point of no return, and waits in its turn for
+ * this node to follow.
+ */
+const endHold = ({ identity, state }: AgentContext): void => {
+  const { heldBy, record } = state;
+  if (heldBy && record && record.fence > heldBy.fence && record.instance_id !== identity.instanceId) {
+    state.heldBy = undefined;
+  }
+};
+
 /** Reads the topology record. */
 export const watchRecord = async (context: AgentContext): Promise<void> => {
   const { highestFence, state, topology } = context;
   const record = await topology.read();
   noteRecord(state, record);
+  endHold(context);
   if (record) await highestFence.raise(record.fence);
 };
 
@@ -66,6 +78,7 @@ export const watchStore = async (context: AgentContext): Promise<void> => {
   if (state.recordAt <= askedAt) {
     const record = topology.parse(items.get(topology.key));
     noteRecord(state, record);
+    endHold(context);
     if (record) await highestFence.raise(record.fence);
   }
   if (state.record?.instance_id !== identity.instanceId) {

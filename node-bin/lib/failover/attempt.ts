@@ -33,6 +33,8 @@ export interface Candidate {
   readonly union: string;
   /** The other frozen nodes. */
   readonly others: readonly ClusterNode[];
+  /** Those of the others that hold as much: they can be its first ackers. */
+  readonly equals: readonly ClusterNode[];
   /** Recorded ackers whose state is not known. */
   readonly missing: readonly string[];
 }
@@ -96,11 +98,15 @@ export const freezeAndChoose = async (
       message: `${record.instance_id} is not replaced: ${decision.promote ? "the successor is unknown" : decision.because}.`,
     });
   }
+  const others = nodes.filter((node) => node !== chosen && frozen.some((each) => each.instanceId === node.instanceId));
+  const holdsAll = (node: ClusterNode): boolean =>
+    frozen.some((each) => each.instanceId === node.instanceId && gtid.contains(each.holds, decision.union));
   return {
     node: chosen,
     serverUuid: decision.promote.serverUuid,
     union: decision.union,
-    others: nodes.filter((node) => node !== chosen && frozen.some((each) => each.instanceId === node.instanceId)),
+    others,
+    equals: others.filter(holdsAll),
     missing: decision.missing,
   };
 };
@@ -126,8 +132,9 @@ export const promote = async (
 ): Promise<TopologyRecord> => {
   const { log, now, topology } = parts;
   const { fence } = grant;
-  const { node, others, union } = candidate;
-  const followers = others.map((other) => ({
+  const { node, others, equals, union } = candidate;
+  // Who does not hold everything gets it from the successor only: it would be waited for in vain.
+  const followers = equals.map((other) => ({
     instanceId: other.instanceId,
     applied: other.apply(fence, union, applyPatienceMs),
   }));

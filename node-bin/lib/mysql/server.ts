@@ -173,7 +173,7 @@ const sourceOptions = (source: ReplicationSource): { sql: string; values: (strin
   return {
     sql: [
       "SOURCE_HOST = ?, SOURCE_PORT = ?, SOURCE_USER = ?, SOURCE_PASSWORD = ?, SOURCE_BIND = ?",
-      `SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = ${retries}, SOURCE_HEARTBEAT_PERIOD = 1`,
+      `SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = ${retries}, SOURCE_HEARTBEAT_PERIOD = 0.5`,
       tls ? "SOURCE_SSL = 1, GET_SOURCE_PUBLIC_KEY = 0" : "SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1",
     ].join(", "),
     values: [host, port, user, password, bind ?? ""],

@@ -8,6 +8,8 @@ export interface OperationDefinition<C> {
   readonly kind: OperationKind;
   /** Looks at the cluster and says what would be done. Changes nothing. */
   plan(input: Readonly<Record<string, unknown>>, operationId: string): Promise<OperationPlan>;
+  /** What was asked for, with what the approved plan chose: only that is looked at again, and not who would be chosen now. */
+  asApproved(input: Readonly<Record<string, unknown>>, approved: OperationPlan): Readonly<Record<string, unknown>>;
   /** What the steps act on. `grant` is the operation lock. */
   begin(record: OperationRecord, plan: OperationPlan, topology: TopologyRecord, grant: Grant): Promise<C>;
   steps(context: C): readonly Step<C>[];

@@ -86,7 +86,7 @@ const runUnderLock = async <C>(
   const before = await recordedTopology(topology);
   let past = definition.isPast(record.operation_id, plan, before);
   if (!resumes) {
-    const fresh = await definition.plan(record.input, record.operation_id);
+    const fresh = await definition.plan(definition.asApproved(record.input, plan), record.operation_id);
     checkPlan(fresh, plan, record.input.expected_plan_hash);
     if (!fresh.changes) return { outcome: "done", result: { changed: false } };
     await keeper.change({

@@ -22,7 +22,7 @@ beforeAll(async () => {
   // A health check interval of 10 s is 400 ms here, the deregistration delay of 60 s is 2.4 s.
   test = await startTestCloud({ timeFactor: 25 });
   const { cloud } = test;
-  cluster = await createCluster(cloud, { clusterId: "targets", nodes: 3 });
+  cluster = await createCluster(cloud, { clusterId: "targets", nodes: 3, routing: "registration" });
   const options = { endpoint: cloud.endpoint, region: cloud.region, credentials: cloud.operator, maxAttempts: 1 };
   balancing = new ElasticLoadBalancingV2Client(options);
   for (const { instanceId, privateIp } of cloud.instances()) {

@@ -57,6 +57,7 @@ const differences = async (parts: SwitchoverParts, c: SwitchoverContext): Promis
 export const switchover = (parts: SwitchoverParts): OperationDefinition<SwitchoverContext> => ({
   kind: "switchover",
   plan: (input, operationId) => planSwitchover(parts, input, operationId),
+  asApproved: (input, approved) => ({ target: approved.node, ...input }),
   isPast: (operationId, plan, topology) =>
     topology.operation_id === operationId && topology.instance_id === plan.decided.candidate,
   begin: async (operation, plan, record, operationGrant) => {

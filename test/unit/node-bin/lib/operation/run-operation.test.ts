@@ -87,6 +87,7 @@ const setup = (faults: Faults = {}) => {
       did.push("plan");
       return made.fresh;
     },
+    asApproved: (input) => input,
     begin: async (_record, _plan, read) => {
       did.push("begin");
       faults.begin?.();
