@@ -5,8 +5,8 @@ import { connect, type SqlLogin } from "#lab/sql.ts";
 
 /** A client that writes one row after the other to one of several places, the next one when a place fails. */
 export interface Client {
-  /** Longest time between two answered writes since the last call, milliseconds. */
-  longestGap(): number;
+  /** When a write was answered last, milliseconds on the monotonic clock. */
+  lastAnswer(): number;
   /** Writes that were answered, by key. */
   readonly acknowledged: readonly string[];
   /** Attempts to connect that failed since the last call, with how long ago the last write was answered, milliseconds. */
@@ -23,7 +23,6 @@ export const startClient = (name: string, places: () => Promise<readonly SqlLogi
   const acknowledged: string[] = [];
   let going = true;
   let last = performance.now();
-  let gap = 0;
   let failed = 0;
   const run = async (): Promise<void> => {
     let connection: Connection | undefined;
@@ -42,9 +41,7 @@ export const startClient = (name: string, places: () => Promise<readonly SqlLogi
         }
         await connection.query({ sql: "INSERT INTO app.bench (k) VALUES (?)", values: [key], timeout: 10_000 });
         acknowledged.push(key);
-        const now = performance.now();
-        gap = Math.max(gap, now - last);
-        last = now;
+        last = performance.now();
         await delay(pauseMs);
       } catch {
         connection?.destroy();
@@ -58,11 +55,7 @@ export const startClient = (name: string, places: () => Promise<readonly SqlLogi
   const done = run();
   return {
     acknowledged,
-    longestGap: () => {
-      const longest = Math.max(gap, performance.now() - last);
-      gap = 0;
-      return longest;
-    },
+    lastAnswer: () => last,
     failedConnections: () => {
       const count = failed;
       failed = 0;

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { units } from "#contract/names.ts";
 import { ports } from "#contract/ports.ts";
 import { type Lab, startLab } from "#lab/lab.ts";
 import { connect, type SqlLogin } from "#lab/sql.ts";
@@ -42,9 +43,48 @@ const floorOf = async (lab: Lab): Promise<number> => {
   }
 };
 
+/** Longest time in which none of the clients was answered, milliseconds. */
+const startWriters = (name: string, places: () => Promise<readonly SqlLogin[]>): Crowd => {
+  const clients = Array.from({ length: writers }, (_, n) =>
+    startClient(`${name}${n}`, places, (1000 * writers) / writesPerSecond),
+  );
+  const answered = (): number => clients.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0);
+  let last = performance.now();
+  let seen = answered();
+  let gap = 0;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    const count = answered();
+    if (count > seen) {
+      gap = Math.max(gap, Math.max(...clients.map((client) => client.lastAnswer())) - last);
+      last = Math.max(...clients.map((client) => client.lastAnswer()));
+      seen = count;
+    } else gap = Math.max(gap, now - last);
+  }, 1);
+  return {
+    clients,
+    longestGap: () => {
+      const longest = gap;
+      gap = 0;
+      return longest;
+    },
+    answered,
+    stop: async () => {
+      clearInterval(timer);
+      await Promise.all(clients.map((client) => client.stop()));
+    },
+  };
+};
+
+interface Crowd {
+  readonly clients: readonly Client[];
+  longestGap(): number;
+  answered(): number;
+  stop(): Promise<void>;
+}
+
 interface Measured {
-  readonly forward: number[];
-  readonly direct: number[];
+  readonly gaps: number[];
   readonly floor: number[];
   failedConnections: number;
 }
@@ -52,105 +92,119 @@ interface Measured {
 const measure = async (
   lab: Lab,
   what: string,
-  clients: { readonly forward: Client; readonly direct: Client },
+  crowd: Crowd,
   disturb: (round: number) => Promise<void>,
 ): Promise<Measured> => {
-  const measured: Measured = { forward: [], direct: [], floor: [], failedConnections: 0 };
+  const measured: Measured = { gaps: [], floor: [], failedConnections: 0 };
   for (let round = 0; round < runs; round += 1) {
     await lab.waitHealthy(180_000);
     await delay(1000);
     measured.floor.push(await floorOf(lab));
-    for (const client of [clients.forward, clients.direct]) {
-      client.longestGap();
-      client.failedConnections();
-    }
+    crowd.longestGap();
+    for (const client of crowd.clients) client.failedConnections();
     await disturb(round);
-    const counts = [clients.forward, clients.direct].map(({ acknowledged }) => acknowledged.length);
+    const before = crowd.answered();
     const deadline = performance.now() + 60_000;
-    while (
-      [clients.forward, clients.direct].some(({ acknowledged }, n) => acknowledged.length < (counts[n] ?? 0) + 20)
-    ) {
+    while (crowd.answered() < before + 50) {
       if (performance.now() > deadline) throw new Error(`${what}: no writes within 60 s.`);
       await delay(20);
     }
-    measured.forward.push(clients.forward.longestGap());
-    measured.direct.push(clients.direct.longestGap());
-    measured.failedConnections += clients.forward.failedConnections();
-    process.stderr.write(
-      `${what} ${round + 1}/${runs}: ${measured.forward.at(-1)?.toFixed(0)} ms forwarded, ${measured.direct.at(-1)?.toFixed(0)} ms direct\n`,
-    );
+    measured.gaps.push(crowd.longestGap());
+    measured.failedConnections += crowd.clients.reduce((sum, client) => sum + client.failedConnections(), 0);
+    process.stderr.write(`${what} ${round + 1}/${runs}: ${measured.gaps.at(-1)?.toFixed(0)} ms\n`);
   }
   return measured;
 };
 
-/** How long writes are refused, as a client of the balancer and as one that connects to the nodes themselves see it. */
-export const writesRefused = async (): Promise<Figure[]> => {
-  const lab = await startLab();
-  const all: Client[] = [];
-  try {
-    await lab.waitHealthy();
-    await makeTable(lab);
-    const balancer = async (): Promise<readonly SqlLogin[]> => [await lab.login("write")];
-    const nodes = async (): Promise<readonly SqlLogin[]> => {
-      const login = await lab.login("write");
-      return (await lab.nodes()).map(({ address }) => ({ ...login, place: { host: address, port: ports.mysql } }));
-    };
-    for (let n = 0; n < writers; n += 1) {
-      all.push(startClient(`writer${n}`, balancer, (1000 * writers) / writesPerSecond));
-    }
-    const forward = startClient("forward", balancer, 4);
-    const direct = startClient("direct", nodes, 4);
-    all.push(forward, direct);
-    const clients = { forward, direct };
-    const switchover = await measure(lab, "switchover", clients, async (round) => {
+/** What is done to the primary, by name; `BENCH_KINDS` chooses some. */
+const disturbances: Record<
+  string,
+  { readonly goals: readonly [number, "p50" | "p99"][]; readonly act: (lab: Lab, round: number) => Promise<void> }
+> = {
+  "writes refused at a switchover": {
+    goals: [
+      [60, "p50"],
+      [200, "p99"],
+    ],
+    act: async (lab, round) => {
       const { replicas } = await primaryOf(lab);
       const target = replicas[round % replicas.length];
       const id = await beginSwitchover(lab, target?.name ?? "", { target: target?.instanceId ?? "" });
       const { state, failure_message } = await ended(lab, id);
       if (state !== "succeeded") throw new Error(`The switchover ended as ${state}: ${failure_message}`);
-    });
-    const mysqldKilled = await measure(lab, "mysqld killed", clients, async () => {
+    },
+  },
+  "writes refused when mysqld is killed": {
+    goals: [[1000, "p99"]],
+    act: async (lab) => {
       const { primary } = await primaryOf(lab);
       await lab.machine(primary.name).killProcess("mysqld");
       await delay(2000);
-    });
-    const nodeKilled = await measure(lab, "node killed", clients, async () => {
+    },
+  },
+  "writes refused when the primary's node is killed": {
+    goals: [[4500, "p99"]],
+    act: async (lab) => {
       const { primary } = await primaryOf(lab);
       await lab.machine(primary.name).kill();
       await delay(8000);
       await lab.machine(primary.name).start();
-    });
-    await Promise.all(all.map((client) => client.stop()));
-    const lost = await lostWrites(lab, all);
+    },
+  },
+};
+
+/** How long writes are refused, as clients of the balancer and as clients that connect to the nodes themselves see it. */
+export const writesRefused = async (): Promise<Figure[]> => {
+  const figures: Figure[] = [];
+  const chosen = process.env.BENCH_KINDS;
+  for (const [what, { goals, act }] of Object.entries(disturbances)) {
+    if (chosen !== undefined && !chosen.split(",").some((word) => what.includes(word))) continue;
+    const lab = await startLab();
+    const crowds: Crowd[] = [];
+    try {
+      await lab.waitHealthy();
+      await makeTable(lab);
+      const login = await lab.login("write");
+      const balancer = async (): Promise<readonly SqlLogin[]> => [login];
+      const nodes = async (): Promise<readonly SqlLogin[]> =>
+        (await lab.nodes()).map(({ address }) => ({ ...login, place: { host: address, port: ports.mysql } }));
+      for (const [how, places] of [
+        ["through the balancer", balancer],
+        ["direct connections", nodes],
+      ] as const) {
+        const crowd = startWriters(how, places);
+        crowds.push(crowd);
+        await delay(1000);
+        const { gaps, floor, failedConnections } = await measure(lab, `${what}, ${how}`, crowd, (round) =>
+          act(lab, round),
+        );
+        await crowd.stop();
+        process.stderr.write(
+          `${what}, ${how}: ${crowd.answered()} writes acknowledged, ${await lostWrites(lab, crowd.clients)} lost, ${failedConnections} failed new connections\n`,
+        );
+        const baseline = { name: "floor", measured: floor };
+        const name = `${what}, ${how}`;
+        if (how === "direct connections") figures.push({ name, unit: "ms", measured: gaps, baseline });
+        else
+          for (const [goal, goalAt] of goals)
+            figures.push({ name, unit: "ms", measured: gaps, baseline, goal, goalAt });
+      }
+    } finally {
+      if (process.env.BENCH_JOURNALS) await printAgents(lab);
+      await Promise.all(crowds.map((crowd) => crowd.stop()));
+      await lab.down();
+    }
+  }
+  return figures;
+};
+
+/** What the agents said, for whoever wants to know where the time went. */
+const printAgents = async (lab: Lab): Promise<void> => {
+  for (const { name, instanceId } of await lab.nodes()) {
+    const journals = await lab.logs(name);
     process.stderr.write(
-      `acknowledged writes: ${all.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0)}, lost: ${lost}; ` +
-        `failed new connections through the balancer: switchover ${switchover.failedConnections}, mysqld ${mysqldKilled.failedConnections}, node ${nodeKilled.failedConnections}\n`,
+      `== ${name} ${instanceId}\n${journals[units.agent] ?? ""}\n${journals[units.bootstrap] ?? ""}\n`,
     );
-    const figures = (name: string, measured: Measured, goal: number, goalAt: "p50" | "p99"): Figure[] => [
-      {
-        name: `${name}, through the balancer`,
-        unit: "ms",
-        measured: measured.forward,
-        baseline: { name: "floor", measured: measured.floor },
-        goal,
-        goalAt,
-      },
-      {
-        name: `${name}, direct connections`,
-        unit: "ms",
-        measured: measured.direct,
-        baseline: { name: "floor", measured: measured.floor },
-      },
-    ];
-    return [
-      ...figures("writes refused at a switchover", switchover, 60, "p50"),
-      ...figures("the same, its p99", switchover, 200, "p99").slice(0, 1),
-      ...figures("writes refused when mysqld is killed", mysqldKilled, 1000, "p99"),
-      ...figures("writes refused when the primary's node is killed", nodeKilled, 4500, "p99"),
-    ];
-  } finally {
-    await Promise.all(all.map((client) => client.stop()));
-    await lab.down();
   }
 };
 

@@ -30,6 +30,9 @@ import { watchStore } from "./watch.ts";
 const observeEveryMs = 500;
 /** How often the decisions are made, milliseconds. */
 const actEveryMs = 500;
+/** How long after a change of primary things are looked at more often, and how often, milliseconds. */
+const settlingMs = 8000;
+const settlingEveryMs = 80;
 /** How often EC2 is asked who is in the cluster, milliseconds; more often while somebody is missing. */
 const peersEveryMs = 10_000;
 const peersSoonMs = 3000;
@@ -188,8 +191,13 @@ export const runAgent = async (
     state.record?.phase === "serving" &&
     state.record.ackers.length === context.config.instance_count - 1 &&
     state.peers?.length === context.config.instance_count - 1;
+  /** Shortly after a change of primary, and while its commits wait for their first ackers, everyone looks more often. */
+  const settling = (): boolean =>
+    monotonicMs() - state.newPrimaryAt < settlingMs ||
+    (state.record !== undefined && state.record.ackers.length < state.record.wait_count);
+  const often = (usualMs: number) => (): number => (settling() ? settlingEveryMs : usualMs);
   const loops: Loop[] = [
-    { name: "mysql", everyMs: observeEveryMs, round: () => observeMysql(context) },
+    { name: "mysql", everyMs: often(observeEveryMs), round: () => observeMysql(context) },
     { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchStore(context) },
     {
       name: "self",
@@ -199,10 +207,10 @@ export const runAgent = async (
     { name: "peers", everyMs: () => (complete() ? peersEveryMs : peersSoonMs), round: () => watchPeers(context) },
     { name: "lease", everyMs: observeEveryMs, round: () => keepLease(context), wakes: true },
     { name: "report", everyMs: 2000, round: () => reportPromotion(context) },
-    { name: "act", everyMs: actEveryMs, round: () => actOnce(context), wakes: true },
+    { name: "act", everyMs: often(actEveryMs), round: () => actOnce(context), wakes: true },
     {
       name: "lead",
-      everyMs: actEveryMs,
+      everyMs: often(actEveryMs),
       round: async () => {
         if (isOpenPrimary(context) && (await leadOnce(context))) await observeMysql(context);
       },
@@ -219,7 +227,7 @@ export const runAgent = async (
     },
     { name: "leaving", everyMs: 2000, round: () => watchLeaving(context) },
     { name: "accounts", everyMs: () => (complete() ? 5000 : 1000), round: () => keepAccounts(context) },
-    { name: "held commits", everyMs: 500, round: () => releaseHeldCommits(context) },
+    { name: "held commits", everyMs: often(500), round: () => releaseHeldCommits(context) },
     {
       name: "routing",
       everyMs: reconcileEveryMs,
