@@ -160,6 +160,8 @@ const howToApply = (plan: OperationPlan, { withLines }: SwitchoverRequest): stri
     "uses: infrahouse/percona-actions/switchover@v1",
     "with:",
     ...withLines.map((line) => `  ${line}`),
+    // Of two replicas that are as good, another may be the better one by then.
+    ...(withLines.some((line) => line.startsWith("target:")) ? [] : [`  target: ${plan.node}`]),
     `  expected-plan-hash: ${plan.hash}`,
     "```",
   ].join("\n");
