@@ -2,7 +2,7 @@ import { accountNames } from "#contract/credentials.ts";
 import * as gtid from "#contract/gtid.ts";
 import { units } from "#contract/names.ts";
 import { ports } from "#contract/ports.ts";
-import type { TopologyRecord } from "#contract/topology.ts";
+import { isListed, type TopologyRecord } from "#contract/topology.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { MysqlObservation } from "../mysql/server.ts";
 import type { AgentContext } from "./context.ts";
@@ -32,15 +32,16 @@ const mayAcknowledge = (
   { identity, state }: AgentContext,
   record: TopologyRecord,
   observed: MysqlObservation,
-): boolean =>
-  state.stoppedAtRvn !== record.rvn &&
-  record.ackers.some(
-    (acker) => acker.instance_id === identity.instanceId && acker.incarnation === observed.incarnation,
-  );
+): boolean => state.stoppedAtRvn !== record.rvn && isListed(record, identity.instanceId, observed.incarnation);
 
-const receiveFrom = async (context: AgentContext, address: string, acknowledge: boolean): Promise<void> => {
+const receiveFrom = async (
+  context: AgentContext,
+  address: string,
+  { server_id }: MysqlObservation,
+  acknowledge: boolean,
+): Promise<void> => {
   const { config, identity, mysql } = context;
-  const [credentials, { server_id }] = await Promise.all([context.credentials(), mysql.observe()]);
+  const credentials = await context.credentials();
   await mysql.follow(
     {
       host: address,
@@ -95,7 +96,12 @@ export const followPrimary = async (
     return refused(because);
   }
   // One without replication gets another incarnation by being given a source.
-  await receiveFrom(context, record.private_ip, mayAcknowledge(context, record, observed) && replication !== undefined);
+  await receiveFrom(
+    context,
+    record.private_ip,
+    observed,
+    mayAcknowledge(context, record, observed) && replication !== undefined,
+  );
   log.info(`follows ${record.instance_id} under fence ${record.fence}`);
   await observeMysql(context);
   return { follows: true, because: `it follows ${record.instance_id}` };
@@ -117,7 +123,7 @@ export const receiveFromNext = async (
   if (!observed.super_read_only || replication?.source_host !== record.private_ip || replication.receiver !== "yes") {
     return refused("it does not follow the primary");
   }
-  await receiveFrom(context, address, mayAcknowledge(context, record, observed));
+  await receiveFrom(context, address, observed, mayAcknowledge(context, record, observed));
   await observeMysql(context);
   return { follows: true, because: `it receives from ${address}` };
 };

@@ -1,43 +1,26 @@
 import { type FailoverResult, isLive } from "#contract/operation.ts";
-import { s3Keys } from "#contract/s3-layout.ts";
-import type { Timeline } from "#contract/timeline.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
+import { keepTimeline } from "../coordination/timelines.ts";
 import type { AgentContext } from "./context.ts";
+import { isOpenPrimary } from "./state.ts";
 
 /** How an unplanned promotion is called, by its fence. */
 export const failoverId = (fence: number): string => `failover-${fence}`;
 
 const isFailover = (record: TopologyRecord): boolean => record.operation_id?.startsWith("failover-") === true;
 
-/** The audit's description of the branch of history that the promotion began. */
-const keepTimeline = async (context: AgentContext, record: TopologyRecord): Promise<void> => {
-  const { bucket, config, state } = context;
-  if (state.keptTimeline >= record.timeline) return;
-  const timeline: Timeline = {
-    schema: 1,
-    timeline: record.timeline,
-    ...(record.timeline > 1 ? { parent: record.timeline - 1 } : {}),
-    branch_gtid_set: record.branch_gtid_set,
-    fence: record.fence,
-    instance_id: record.instance_id,
-    why: record.reason,
-    began_at: record.updated_at,
-  };
-  const key = s3Keys.timeline(config.cluster_id, record.timeline);
-  await bucket.putOnce(key, `${JSON.stringify(timeline, undefined, 2)}\n`);
-  state.keptTimeline = record.timeline;
-};
-
 /**
  * The successor of an unplanned promotion writes its operation's record and tells the topic, however the attempt's own process
  * ended; and the timeline that began with it. What was written already is left as it is.
  */
 export const reportPromotion = async (context: AgentContext): Promise<void> => {
-  const { config, identity, journal, log, notify, state } = context;
+  const { bucket, config, identity, journal, log, notify, state } = context;
   const { record } = state;
-  const open = state.mysql.up && state.mysql.read_only === false && state.mysql.super_read_only === false;
-  if (!record || record.instance_id !== identity.instanceId || !open) return;
-  await keepTimeline(context, record);
+  if (!record || !isOpenPrimary(context)) return;
+  if (state.keptTimeline < record.timeline) {
+    await keepTimeline(bucket, config.cluster_id, record);
+    state.keptTimeline = record.timeline;
+  }
   const id = record.operation_id;
   if (!isFailover(record) || id === undefined || state.reportedFence === record.fence) return;
   const fence = Number(id.slice("failover-".length));

@@ -23,7 +23,15 @@ import { replacePrimary } from "./replace-primary.ts";
 import { reportPromotion } from "./report.ts";
 import { reconcileRouting, routingKey } from "./routing.ts";
 import { startAgentServer } from "./server.ts";
-import { type AgentSelf, healthVerdict, nodeStatus, readsVerdict, staleAfterMs, writesVerdict } from "./state.ts";
+import {
+  type AgentSelf,
+  healthVerdict,
+  isOpenPrimary,
+  nodeStatus,
+  readsVerdict,
+  staleAfterMs,
+  writesVerdict,
+} from "./state.ts";
 import { watchStore } from "./watch.ts";
 
 /** How often mysqld is looked at, milliseconds. */
@@ -84,12 +92,6 @@ const keepLease = async (context: AgentContext): Promise<void> => {
     ),
   );
 };
-
-const isOpenPrimary = ({ identity, state }: AgentContext): boolean =>
-  state.record?.instance_id === identity.instanceId &&
-  state.mysql.up &&
-  state.mysql.read_only === false &&
-  state.mysql.super_read_only === false;
 
 /**
  * A replica that received a commit before it was listed never acknowledges it. When commits wait although enough ackers

@@ -1,5 +1,5 @@
 import type { MysqlStatus, NodeStatus } from "#contract/agent-api.ts";
-import type { TopologyRecord } from "#contract/topology.ts";
+import { isListed, type TopologyRecord } from "#contract/topology.ts";
 import type { BootstrapProgress } from "../bootstrap/progress.ts";
 import type { PrimaryLog } from "../cluster/ackers.ts";
 import type { KnownLag } from "../cluster/lag.ts";
@@ -161,6 +161,19 @@ export const noteRecord = (state: AgentState, record: TopologyRecord | undefined
 export const hearsPrimary = ({ mysql, record }: AgentState): boolean =>
   mysql.replication?.receiver === "yes" && mysql.replication.source_host === record?.private_ip;
 
+/** Whether the record names this node and its mysqld accepts writes, as both were seen last. */
+export const isOpenPrimary = ({
+  identity,
+  state,
+}: {
+  readonly identity: { readonly instanceId: string };
+  readonly state: AgentState;
+}): boolean =>
+  state.record?.instance_id === identity.instanceId &&
+  state.mysql.up &&
+  state.mysql.read_only === false &&
+  state.mysql.super_read_only === false;
+
 /** What was seen of mysqld longer ago than this is no longer true enough to serve by, milliseconds. */
 export const staleAfterMs = 2000;
 
@@ -242,9 +255,7 @@ export const nodeStatus = (state: AgentState, self: AgentSelf, highestFence: num
       fence: state.record.fence,
       timeline: state.record.timeline,
       rvn: state.record.rvn,
-      listed: state.record.ackers.some(
-        (a) => a.instance_id === self.instanceId && a.incarnation === state.mysql.incarnation,
-      ),
+      listed: isListed(state.record, self.instanceId, state.mysql.incarnation),
       seen_ms_ago: age(now, state.recordAt),
     },
   }),

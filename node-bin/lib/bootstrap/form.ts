@@ -1,10 +1,9 @@
 import { Failure } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
-import { s3Keys } from "#contract/s3-layout.ts";
-import type { Timeline } from "#contract/timeline.ts";
 import { type Acker, type TopologyRecord, waitCountFor } from "#contract/topology.ts";
 import type { BootstrapDecision } from "../cluster/bootstrap-decision.ts";
 import type { Grant } from "../coordination/lease.ts";
+import { keepTimeline } from "../coordination/timelines.ts";
 import { waitFor } from "../host/wait.ts";
 import type { MysqlObservation } from "../mysql/server.ts";
 import { adoptData, initialiseData } from "./build-data.ts";
@@ -51,25 +50,6 @@ const provideData = async (
       return context.data.mark({ ...found.marker, formation });
     }
   }
-};
-
-const recordTimeline = async (
-  context: BootstrapContext,
-  record: TopologyRecord,
-  parent: number | undefined,
-): Promise<void> => {
-  const timeline: Timeline = {
-    schema: 1,
-    timeline: record.timeline,
-    ...(parent === undefined ? {} : { parent }),
-    branch_gtid_set: record.branch_gtid_set,
-    fence: record.fence,
-    instance_id: record.instance_id,
-    why: record.reason,
-    began_at: record.updated_at,
-  };
-  const key = s3Keys.timeline(context.config.cluster_id, record.timeline);
-  await context.bucket.putOnce(key, `${JSON.stringify(timeline, undefined, 2)}\n`);
 };
 
 const underElection = async <T>(
@@ -125,7 +105,7 @@ export const formCluster = async (context: BootstrapContext, source: DataSource,
       });
     }
     log.info(`formed the cluster under fence ${grant.fence}; it serves nobody until its first backup is durable`);
-    await recordTimeline(context, created.record, undefined);
+    await keepTimeline(context.bucket, context.config.cluster_id, created.record);
   });
 };
 
@@ -180,6 +160,6 @@ export const takeOverFormation = async (
     log.info(
       `took the formation over from ${record.instance_id} under fence ${grant.fence}, timeline ${written.record.timeline}`,
     );
-    await recordTimeline(context, written.record, record.timeline);
+    await keepTimeline(context.bucket, context.config.cluster_id, written.record);
   });
 };

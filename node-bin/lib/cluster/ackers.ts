@@ -1,5 +1,5 @@
 import type { BinlogPosition } from "#contract/agent-api.ts";
-import type { Acker, TopologyRecord } from "#contract/topology.ts";
+import { type Acker, isListed, type TopologyRecord } from "#contract/topology.ts";
 
 /** Set arithmetic that the decisions need; passed in so that this folder imports nothing outside itself. */
 export interface GtidSets {
@@ -101,8 +101,7 @@ export const decideAckers = (view: AckerView, gtid: GtidSets): AckerDecision => 
   const { record, replicas } = view;
   const needed = record.wait_count;
   const byId = new Map(replicas.map((replica) => [replica.instanceId, replica]));
-  const isListed = (replica: ReplicaView): boolean =>
-    record.ackers.some((a) => a.instance_id === replica.instanceId && a.incarnation === replica.incarnation);
+  const isAcker = (replica: ReplicaView): boolean => isListed(record, replica.instanceId, replica.incarnation);
 
   for (const instanceId of view.refused) {
     const replica = byId.get(instanceId);
@@ -121,12 +120,12 @@ export const decideAckers = (view: AckerView, gtid: GtidSets): AckerDecision => 
       r.applying &&
       r.incarnation !== undefined &&
       !view.refused.includes(r.instanceId) &&
-      !isListed(r) &&
+      !isAcker(r) &&
       r.goal !== undefined &&
       holds(gtid, r, r.goal, firstAckers),
   );
   if (!view.sourceSemiSyncOn) {
-    const listed = replicas.filter(isListed).length;
+    const listed = replicas.filter(isAcker).length;
     return ready.length + listed >= needed
       ? { step: "semi-sync-on" }
       : { step: "none", because: `${ready.length + listed} of ${needed} first ackers hold everything` };

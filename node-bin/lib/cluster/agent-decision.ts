@@ -1,5 +1,5 @@
 import type { MysqlStatus } from "#contract/agent-api.ts";
-import type { TopologyRecord } from "#contract/topology.ts";
+import { isListed, type TopologyRecord } from "#contract/topology.ts";
 
 /** What an agent knows when it decides what to do with its own mysqld. */
 export interface AgentView {
@@ -63,7 +63,7 @@ const asReplica = (view: AgentView, record: TopologyRecord): AgentDecision => {
   if (view.dataFormation !== record.formation) {
     return { act: "bootstrap-again", because: `the cluster was formed anew as ${record.formation}` };
   }
-  const listed = record.ackers.some((a) => a.instance_id === view.me && a.incarnation === mysql.incarnation);
+  const listed = isListed(record, view.me, mysql.incarnation);
   const frozen = view.highestFence > record.fence;
   const allowed = listed && view.stoppedAtRvn !== record.rvn;
   const acknowledging = mysql.semi_sync?.replica_enabled === true;

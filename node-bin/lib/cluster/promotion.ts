@@ -1,4 +1,4 @@
-import type { TopologyRecord } from "#contract/topology.ts";
+import { isListed, type TopologyRecord } from "#contract/topology.ts";
 import type { GtidSets } from "./ackers.ts";
 
 /** A replica that has stopped receiving for the length of an attempt. */
@@ -39,8 +39,7 @@ export type PromotionDecision =
  */
 export const decidePromotion = (view: PromotionView, gtid: GtidSets): PromotionDecision => {
   const { record, frozen, refused, preferred, acceptLoss = false } = view;
-  const isCounted = (replica: FrozenReplica): boolean =>
-    record.ackers.some((a) => a.instance_id === replica.instanceId && a.incarnation === replica.incarnation);
+  const isCounted = (replica: FrozenReplica): boolean => isListed(record, replica.instanceId, replica.incarnation);
   const counted = frozen.filter(isCounted);
   const needed = record.ackers.length - record.wait_count + 1;
   const missing = record.ackers

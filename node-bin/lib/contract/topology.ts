@@ -48,5 +48,12 @@ export const TopologyRecord = v.object({
 });
 export type TopologyRecord = v.InferOutput<typeof TopologyRecord>;
 
+/** Whether the record lists this replica in this very incarnation; an earlier one of it does not count. */
+export const isListed = (
+  record: Pick<TopologyRecord, "ackers">,
+  instanceId: string,
+  incarnation: string | undefined,
+): boolean => record.ackers.some((acker) => acker.instance_id === instanceId && acker.incarnation === incarnation);
+
 /** Acknowledgements that a commit waits for in a cluster of `nodes` configured nodes. */
 export const waitCountFor = (nodes: number): number => Math.floor((nodes - 1) / 2);

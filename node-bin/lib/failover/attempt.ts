@@ -1,13 +1,13 @@
 import type { FreezeAnswer } from "#contract/agent-api.ts";
 import { Failure } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
-import type { TopologyRecord } from "#contract/topology.ts";
+import { isListed, type TopologyRecord } from "#contract/topology.ts";
 import { decidePromotion, type FrozenReplica } from "../cluster/promotion.ts";
 import type { Grant } from "../coordination/lease.ts";
 import type { Topology, TopologyContent } from "../coordination/topology.ts";
 import type { StopPoint } from "../operation/step.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { firstAckers } from "./first-ackers.ts";
+import { firstAckers, startApplying } from "./first-ackers.ts";
 
 /** What a promotion acts through. */
 export interface PromotionParts {
@@ -60,7 +60,7 @@ export const freezeAndChoose = async (
   const heard = new Map<string, FreezeAnswer>();
   const enough = Promise.withResolvers<void>();
   const isCounted = (id: string, answer: FreezeAnswer): boolean =>
-    answer.frozen && record.ackers.some((a) => a.instance_id === id && a.incarnation === answer.incarnation);
+    answer.frozen && isListed(record, id, answer.incarnation);
   const all = Promise.all(
     nodes.map(async ({ instanceId, freeze }) => {
       const answer = await freeze(fence, record.instance_id, { forced: acceptLoss }).catch((error: unknown) => ({
@@ -113,10 +113,9 @@ export const freezeAndChoose = async (
 
 /** How long a successor may take to apply what it received, milliseconds. */
 const applyPatienceMs = 600_000;
+
 /** What the record says of a promotion beyond who it is. */
-export type PromotionNote = Pick<TopologyContent, "reason" | "operation_id"> & {
-  readonly degraded?: TopologyContent["degraded"];
-};
+export type PromotionNote = Pick<TopologyContent, "reason" | "operation_id">;
 
 /**
  * Has the candidate apply everything, records it with the ackers that have applied it too, opens it and has the others follow.
@@ -134,11 +133,7 @@ export const promote = async (
   const { fence } = grant;
   const { node, others, equals, union } = candidate;
   // Who does not hold everything gets it from the successor only: it would be waited for in vain.
-  const followers = equals.map((other) => ({
-    instanceId: other.instanceId,
-    applied: other.apply(fence, union, applyPatienceMs),
-  }));
-  for (const { applied } of followers) applied.catch(() => {});
+  const followers = startApplying(equals, fence, union, applyPatienceMs);
   await node.apply(fence, union, applyPatienceMs);
   await node.stop(fence, note.operation_id ?? "promotion");
   const ackers = await firstAckers(followers, record.wait_count);

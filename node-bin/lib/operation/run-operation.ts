@@ -168,7 +168,7 @@ const runUnderLock = async <C>(
 /**
  * Runs an operation that was recorded, or takes up one whose runner died: to its end when the point of no return was passed,
  * back otherwise. Answers the record as it ended; one that had ended already is answered as it is. Errors: `lock-held`,
- * `bad-input`, and those of the stores; what the operation itself failed with is in the record.
+ * `unknown-operation`, and those of the stores; what the operation itself failed with is in the record.
  */
 export const runOperation = async <C>(
   definition: OperationDefinition<C>,

@@ -1,4 +1,4 @@
-import type { OperationPlan, OperationRecord, SwitchoverInput } from "#contract/operation.ts";
+import type { OperationRecord } from "#contract/operation.ts";
 import type { Acker, TopologyRecord } from "#contract/topology.ts";
 import type { Grant, Lease } from "../../coordination/lease.ts";
 import type { Topology } from "../../coordination/topology.ts";
@@ -20,8 +20,6 @@ export interface Probe {
 /** What the steps of a switchover act on; the fields that change are what one step leaves for the next. */
 export interface SwitchoverContext {
   readonly operation: OperationRecord;
-  readonly plan: OperationPlan;
-  readonly input: SwitchoverInput;
   readonly me: string;
   /** The record before anything was changed. */
   readonly before: TopologyRecord;
@@ -43,7 +41,6 @@ export interface SwitchoverContext {
   readonly pauseRecoveries: () => Promise<void>;
   readonly resumeRecoveries: () => Promise<void>;
   probe: Probe | undefined;
-  probeReport: ProbeReport | undefined;
   /** When clients were refused first, on the monotonic clock. */
   refusedSince: number | undefined;
   /** What the old primary had executed when it was read-only. */
@@ -56,7 +53,7 @@ export interface SwitchoverContext {
   lockPending: Promise<Grant> | undefined;
   /** The first ackers, while they are waited for. */
   ackersPending: Promise<readonly Acker[]> | undefined;
-  ackers: readonly { readonly instance_id: string; readonly incarnation: string }[];
+  ackers: readonly Acker[];
   sessionsEnded: number | undefined;
   electionGrant: Grant | undefined;
   /** The record that names the candidate. */

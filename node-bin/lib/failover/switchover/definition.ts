@@ -1,7 +1,6 @@
-import * as v from "valibot";
 import { Failure } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
-import { SwitchoverInput, type SwitchoverResult } from "#contract/operation.ts";
+import type { SwitchoverResult } from "#contract/operation.ts";
 import type { Lease } from "../../coordination/lease.ts";
 import type { Log } from "../../host/log.ts";
 import type { OperationDefinition } from "../../operation/definition.ts";
@@ -61,7 +60,6 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
   isPast: (operationId, plan, topology) =>
     topology.operation_id === operationId && topology.instance_id === plan.decided.candidate,
   begin: async (operation, plan, record, operationGrant) => {
-    const input = v.parse(SwitchoverInput, operation.input);
     const nodes = await inspectNodes(parts, record);
     const candidate = nodes.find((node) => node.instanceId === plan.decided.candidate);
     const past = operation.operation_id === record.operation_id && record.instance_id === candidate?.instanceId;
@@ -80,8 +78,6 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
     const old = nodes.find((node) => node.instanceId === before);
     return {
       operation,
-      plan,
-      input,
       me: parts.me,
       before: past ? { ...record, instance_id: before, private_ip: old?.privateIp ?? record.private_ip } : record,
       // One that is gone does not hinder what can be undone without it.
@@ -102,7 +98,6 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
       pauseRecoveries: parts.pauseRecoveries,
       resumeRecoveries: parts.resumeRecoveries,
       probe: undefined,
-      probeReport: undefined,
       refusedSince: undefined,
       goal: past ? (candidate?.inspection?.mysql.gtid_executed ?? "") : "",
       placed: [],
@@ -118,7 +113,7 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
   steps: (c) => (c.forced ? forcedSteps : switchoverSteps),
   result: async (c) => {
     // The probe goes on until it has seen that it can write again.
-    c.probeReport = await c.probe?.stop();
+    const measured = await c.probe?.stop();
     c.probe = undefined;
     const until = c.now() + settlePatienceMs;
     let left = await differences(parts, c);
@@ -136,8 +131,8 @@ export const switchover = (parts: SwitchoverParts): OperationDefinition<Switchov
         private_ip: c.candidate.privateIp,
         fence: after?.fence ?? c.before.fence,
       },
-      ...(c.probeReport?.refusedMs === undefined ? {} : { writes_refused_ms: Math.round(c.probeReport.refusedMs) }),
-      ...(c.probeReport === undefined ? {} : { probe_errors: c.probeReport.errors }),
+      ...(measured?.refusedMs === undefined ? {} : { writes_refused_ms: Math.round(measured.refusedMs) }),
+      ...(measured === undefined ? {} : { probe_errors: measured.errors }),
       ...(c.sessionsEnded === undefined ? {} : { sessions_ended: c.sessionsEnded }),
     };
     return result;

@@ -2,7 +2,7 @@ import { Failure } from "#contract/failure-reasons.ts";
 import type { Step } from "../../operation/step.ts";
 import { freezeAndChoose } from "../attempt.ts";
 import type { ClusterNode } from "../cluster-node.ts";
-import { firstAckers } from "../first-ackers.ts";
+import { firstAckers, startApplying } from "../first-ackers.ts";
 import type { SwitchoverContext } from "./context.ts";
 
 type SwitchoverStep = Step<SwitchoverContext>;
@@ -150,11 +150,7 @@ const catchUp: SwitchoverStep = {
   inWindow: true,
   apply: async (c) => {
     const { fence } = c.before;
-    const followers = c.others.map((node) => ({
-      instanceId: node.instanceId,
-      applied: node.apply(fence, c.goal, catchUpMs),
-    }));
-    for (const { applied } of followers) applied.catch(() => {});
+    const followers = startApplying(c.others, fence, c.goal, catchUpMs);
     await c.candidate.apply(fence, c.goal, catchUpMs);
     c.readPending = c.topology.read();
     c.readPending.catch(() => {});
@@ -261,10 +257,13 @@ const open: SwitchoverStep = {
   description: "the candidate takes the primary lease over, switches semi-sync on and opens; the others follow it",
   inWindow: true,
   apply: async (c) => {
-    const after = c.electionGrant?.held() ? afterRecord(c) : await freshAfter(c);
-    const { mysql } = c.electionGrant?.held() ? { mysql: undefined } : await c.candidate.inspect(after.fence);
-    // Taken up again: its own agent may have opened it.
-    if (mysql?.read_only === false && mysql.super_read_only === false) return "it is open already";
+    let after = afterRecord(c);
+    if (!c.electionGrant?.held()) {
+      after = await freshAfter(c);
+      const { mysql } = await c.candidate.inspect(after.fence);
+      // Taken up again: its own agent may have opened it.
+      if (mysql.read_only === false && mysql.super_read_only === false) return "it is open already";
+    }
     c.electionGrant?.assertHeld();
     for (const node of c.others.filter((each) => !c.placed.includes(each)))
       void node.repoint(after.fence, after.rvn, c.goal).catch(() => {});
