@@ -89,13 +89,8 @@ beforeAll(async () => {
     await autoScaling.send(new CompleteLifecycleActionCommand({ ...hook, LifecycleActionResult: "CONTINUE" }));
   }
   // Nodes register themselves; these are fakes, so it is done for them.
-  const [primary = "", ...replicas] = ids;
-  const { writeTargetGroupArn, readTargetGroupArn } = cluster;
-  for (const [TargetGroupArn, members] of [
-    [writeTargetGroupArn, [primary]],
-    [readTargetGroupArn, replicas],
-  ] as const) {
-    await balancing.send(new RegisterTargetsCommand({ TargetGroupArn, Targets: members.map((Id) => ({ Id })) }));
+  for (const TargetGroupArn of [cluster.writeTargetGroupArn, cluster.readTargetGroupArn]) {
+    await balancing.send(new RegisterTargetsCommand({ TargetGroupArn, Targets: ids.map((Id) => ({ Id })) }));
     await eventually("the group's targets are healthy", async () => {
       const { TargetHealthDescriptions } = await balancing.send(new DescribeTargetHealthCommand({ TargetGroupArn }));
       return TargetHealthDescriptions?.every((each) => each.TargetHealth?.State === "healthy") ?? false;
@@ -167,7 +162,7 @@ describe("the status action against AWS's protocols", () => {
       lifecycle_state: "InService",
       writable: true,
       write_target: "in",
-      read_target: "out",
+      read_target: "in",
       version: "9.7.4",
     });
     for (const id of ids.slice(1)) {

@@ -76,6 +76,7 @@ export interface FakeNode {
 
 export const startFakeNode = async (address: string, port: number = ports.mysql): Promise<FakeNode> => {
   const statuses = new Map([
+    ["/health", 200],
     ["/primary", 200],
     ["/replica", 200],
   ]);
