@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { describeFailure, Failure, reasonOf } from "#contract/failure-reasons.ts";
+import { describeFailure, Failure, messageOf, reasonOf } from "#contract/failure-reasons.ts";
 import { keepLaunchHookAlive } from "./lib/bootstrap/launch-hook.ts";
 import { watchPrimary } from "./lib/bootstrap/primary-watch.ts";
 import { progressFile, writeProgress } from "./lib/bootstrap/progress.ts";
@@ -34,7 +34,7 @@ const readFlags = () => {
       },
     }).values;
   } catch (error) {
-    throw new Failure("bad-input", { message: `${error instanceof Error ? error.message : String(error)}\n${usage}` });
+    throw new Failure("bad-input", { message: `${messageOf(error)}\n${usage}` });
   }
 };
 

@@ -1,5 +1,5 @@
 import { agentPaths, type NodeStatus } from "#contract/agent-api.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import { backupThisNode } from "./lib/backup/backup-this-node.ts";
 import { readNodeConfig } from "./lib/host/config.ts";
@@ -50,9 +50,7 @@ const status = async (config: NodeConfig): Promise<void> => {
   const node = await wireNode(config, log);
   const answer = await node.agents
     .status(node.identity.privateIp)
-    .catch((error: unknown) =>
-      withoutAgent(config, node.identity, error instanceof Error ? error.message : String(error)),
-    );
+    .catch((error: unknown) => withoutAgent(config, node.identity, messageOf(error)));
   print(answer);
 };
 

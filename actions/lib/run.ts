@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { githubRunner, type Runner } from "./runner.ts";
 import { markdownText } from "./text.ts";
 
@@ -67,9 +67,7 @@ export async function run(
 
 /** Any error as a Failure; those without a reason are `internal`. */
 export const asFailure = (error: unknown): Failure =>
-  error instanceof Failure
-    ? error
-    : new Failure("internal", { message: error instanceof Error ? error.message : String(error), cause: error });
+  error instanceof Failure ? error : new Failure("internal", { message: messageOf(error), cause: error });
 
 const nothingChanged = ({ reason, message, next, cause }: Failure): Failure =>
   new Failure(reason, { message, next, cause, changed: "Nothing was changed: this action only reads." });

@@ -5,6 +5,7 @@ import type { SeenTarget } from "#actions/lib/aws/targets.ts";
 import type { Clock } from "#actions/lib/clock.ts";
 import type { NodeAnswer } from "#actions/lib/run-command.ts";
 import { NodeStatus } from "#contract/agent-api.ts";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { count as countGtids } from "#contract/gtid.ts";
 import type { LeaseItem } from "#contract/lease.ts";
 import { tableName } from "#contract/names.ts";
@@ -191,7 +192,7 @@ export function readingOf(
   try {
     countGtids(status.mysql.gtid_executed ?? "");
   } catch (error) {
-    return { answered: false, why: error instanceof Error ? error.message : String(error) };
+    return { answered: false, why: messageOf(error) };
   }
   return { answered: true, status, askedAt, answeredAt };
 }

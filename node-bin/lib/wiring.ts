@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { accountNames } from "#contract/credentials.ts";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { leaseTimings } from "#contract/lease.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import { ports } from "#contract/ports.ts";
@@ -183,7 +184,7 @@ export const wireSwitchover = (node: WiredNode, log: Log): OperationDefinition<S
   const switchRecoveries = async (to: string, change: (client: OrchestratorClient) => Promise<void>): Promise<void> => {
     if (!node.orchestrator) return;
     await change(node.orchestrator.client).catch((error: unknown) =>
-      log.warn(`Orchestrator's recoveries are not ${to}: ${error instanceof Error ? error.message : String(error)}`),
+      log.warn(`Orchestrator's recoveries are not ${to}: ${messageOf(error)}`),
     );
   };
   return switchover({

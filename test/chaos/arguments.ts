@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { type FaultKind, faultKinds } from "./schedule.ts";
 
 /** What was asked for on the command line. */
@@ -97,6 +98,6 @@ const parsed = (argv: readonly string[]) => {
   try {
     return parseArgs({ args: [...argv], options }).values;
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(messageOf(error));
   }
 };

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
 import type { FaultEffect } from "#lab/cloud/faults.ts";
 import type { LabNode } from "#lab/controls.ts";
@@ -142,7 +143,7 @@ const switchover = async ({ lab, now }: Scene, planner: string): Promise<Heal> =
   if (id instanceof Error) return async () => `switchover not begun: ${id.message.split("\n")[0]?.slice(0, 300)}`;
   return async () => {
     const record = await ended(lab, id, operationMs).catch((error: unknown) => {
-      throw new StuckOperation(`switchover ${id}: ${error instanceof Error ? error.message : String(error)}`);
+      throw new StuckOperation(`switchover ${id}: ${messageOf(error)}`);
     });
     const why = record.failure_reason === undefined ? "" : ` (${record.failure_reason})`;
     return `switchover ${record.state}${why} within ${took()}`;

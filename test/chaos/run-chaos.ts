@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { RowDataPacket } from "mysql2/promise";
+import { messageOf } from "#contract/failure-reasons.ts";
 import type { LabNode } from "#lab/controls.ts";
 import type { Lab } from "#lab/lab.ts";
 import { connect } from "#lab/sql.ts";
@@ -207,8 +208,6 @@ const checkAll = async ({ lab, table, writers, watch }: Checked): Promise<Violat
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
 
-const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 /** For how long a cluster has to be healthy until it is said to be, milliseconds: agents tell what they saw a moment ago. */
 const steadyMs = 1500;
 
@@ -254,7 +253,7 @@ const playRound = async (
   });
   const healedAt = now();
   const healthyAt = await waitSteady(lab, now, acknowledgedAt).catch((error: unknown) => {
-    violations.push({ kind: "not-healthy", message: text(error) });
+    violations.push({ kind: "not-healthy", message: messageOf(error) });
     return now();
   });
   return {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { Server } from "node:net";
 import { json } from "node:stream/consumers";
+import { messageOf } from "#contract/failure-reasons.ts";
 import type { LabControls, LabNode, MachineOperation, MemoryUse } from "./controls.ts";
 import type { LabDescription } from "./state.ts";
 
@@ -25,7 +26,7 @@ export function controlServer(secret: string): { readonly server: Server; serve(
       // JSON has null where an argument was left out.
       return { status: 200, body: { result: await call(...args.map((arg) => arg ?? undefined)) } };
     } catch (error) {
-      return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
+      return { status: 500, body: { error: messageOf(error) } };
     }
   };
   const server = createServer((incoming: IncomingMessage, outgoing: ServerResponse) => {

@@ -1,3 +1,4 @@
+import { messageOf } from "#contract/failure-reasons.ts";
 import { type CommandLine, parseCommandLine, UsageError, usage } from "./cli/arguments.ts";
 import { runDaemon } from "./cli/daemon.ts";
 import { down } from "./cli/down.ts";
@@ -43,7 +44,7 @@ try {
     say(`${error.message}\n\n${usage}`);
     process.exitCode = 2;
   } else {
-    say(error instanceof Error ? error.message : String(error));
+    say(messageOf(error));
     process.exitCode = 1;
   }
 }

@@ -3,6 +3,7 @@ import type { AwsClients } from "#actions/lib/aws/clients.ts";
 import { topologyRecord } from "#actions/lib/aws/records.ts";
 import { type SeenTarget, targetsOf } from "#actions/lib/aws/targets.ts";
 import type { NodeStatus } from "#contract/agent-api.ts";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
 import { type TopologyRecord, waitCountFor } from "#contract/topology.ts";
 import type { ClusterResources } from "./cloud/index.ts";
@@ -79,15 +80,13 @@ export interface Seen {
   readonly lastBackup: Overview["lastBackup"];
 }
 
-const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 /** Reads and judges the lab. A part that cannot be read is named in `missing`. */
 export async function readOverview(sources: OverviewSources, signal: AbortSignal): Promise<Overview> {
   const { cluster, clients } = sources;
   const unread: string[] = [];
   const attempt = async <T>(what: string, otherwise: T, read: () => Promise<T>): Promise<T> =>
     read().catch((error: unknown) => {
-      unread.push(`${what}: ${text(error)}`);
+      unread.push(`${what}: ${messageOf(error)}`);
       return otherwise;
     });
   const at = { clusterId: cluster.clusterId, table: cluster.tableName };
@@ -96,7 +95,7 @@ export async function readOverview(sources: OverviewSources, signal: AbortSignal
       Promise.all(
         (await sources.nodes()).map(async (node) => ({
           node,
-          agent: await sources.agentStatus(node.address, signal).catch(text),
+          agent: await sources.agentStatus(node.address, signal).catch(messageOf),
         })),
       ),
     ),

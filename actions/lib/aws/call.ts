@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 
 /** One call of an AWS API, as permissions name it. */
 export interface AwsCall {
@@ -70,7 +70,7 @@ export function awsFailure({ action, on }: Omit<AwsCall, "signal">, error: unkno
   if (error instanceof Failure) return error;
   const name = errorName(error);
   const status = httpStatus(error);
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   if (notAccepted.has(name)) {
     return new Failure("permission-denied", {
       message: `AWS does not accept the credentials for ${action} on ${on} (${name}): ${text}`,

@@ -1,7 +1,7 @@
 import type { Clock } from "#actions/lib/clock.ts";
 import { forPeople } from "#actions/lib/duration.ts";
 import type { NodeAnswer } from "#actions/lib/run-command.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { isLive, type OperationRecord } from "#contract/operation.ts";
 import { goesOn, type OperationName } from "./attach.ts";
 import { heartbeatLine, progressLines } from "./progress.ts";
@@ -134,8 +134,7 @@ function helping(
     void resume(node).then(
       (answer) =>
         log(`${operationId}: ${node} ${answer.ok ? "has looked after it" : `did not help: ${answer.detail}`}`),
-      (error: unknown) =>
-        log(`${operationId}: ${node} could not be asked: ${error instanceof Error ? error.message : String(error)}`),
+      (error: unknown) => log(`${operationId}: ${node} could not be asked: ${messageOf(error)}`),
     );
   };
 }

@@ -8,7 +8,7 @@ import {
   agentPaths,
   NodeStatus,
 } from "#contract/agent-api.ts";
-import { Failure, FailureReport } from "#contract/failure-reasons.ts";
+import { Failure, FailureReport, messageOf } from "#contract/failure-reasons.ts";
 import { ports } from "#contract/ports.ts";
 import { monotonicMs } from "../host/wait.ts";
 import { signCommand } from "./signature.ts";
@@ -59,7 +59,7 @@ export const makeAgentClient = (options: {
       const fail = (cause: unknown): void =>
         reject(
           new Failure("node-unreachable", {
-            message: `The agent at ${address}:${ports.agent} did not answer ${method} ${path}: ${cause instanceof Error ? cause.message : String(cause)}.`,
+            message: `The agent at ${address}:${ports.agent} did not answer ${method} ${path}: ${messageOf(cause)}.`,
             cause,
           }),
         );

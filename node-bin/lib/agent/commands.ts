@@ -20,7 +20,7 @@ import {
   Stop,
   StopAcknowledging,
 } from "#contract/agent-api.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
 import { mayFreeze, primaryHasLetGo } from "../cluster/failover-decision.ts";
 import { monotonicMs } from "../host/wait.ts";
@@ -228,7 +228,7 @@ export const demoteAlone = async (context: AgentContext, because: string, deadli
     await mysql.setSuperReadOnly({ timeoutMs: deadlineMs });
   } catch (error) {
     // Switching semi-sync off instead would tell those whose commits wait that a lost write is safe.
-    log.warn(`mysqld did not become read-only: ${error instanceof Error ? error.message : String(error)}; killing it`);
+    log.warn(`mysqld did not become read-only: ${messageOf(error)}; killing it`);
     await services.kill(units.mysql, "SIGKILL");
     return;
   }

@@ -1,3 +1,4 @@
+import { messageOf } from "#contract/failure-reasons.ts";
 import { estimateLag } from "../cluster/lag.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
 import { MysqlError } from "../mysql/connection.ts";
@@ -32,7 +33,7 @@ export const observeMysql = async (context: AgentContext): Promise<void> => {
     (observed): SeenMysql => ({ ...observed, up: true }),
     (error: unknown): SeenMysql => {
       dead = error instanceof MysqlError && nobodyListens.has(error.code);
-      return { up: false, error: error instanceof Error ? error.message : String(error) };
+      return { up: false, error: messageOf(error) };
     },
   );
   // Two looks may be under way at once; the one that began later saw the newer state.

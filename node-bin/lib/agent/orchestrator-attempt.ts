@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { type Attempt, AttemptAnswer, type Conclude, type NodeStatus } from "#contract/agent-api.ts";
-import { describeFailure } from "#contract/failure-reasons.ts";
+import { describeFailure, messageOf } from "#contract/failure-reasons.ts";
 import { decideFailover } from "../cluster/failover-decision.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
@@ -53,7 +53,7 @@ const passOn = async (context: AgentContext, asked: Asked, why: string): Promise
       });
       return v.parse(AttemptAnswer, answer);
     } catch (error) {
-      failed.push(`${instanceId}: ${error instanceof Error ? error.message : String(error)}`);
+      failed.push(`${instanceId}: ${messageOf(error)}`);
     }
   }
   return no(`${why}, and no other node could be asked: ${failed.join("; ") || "there is none"}`);

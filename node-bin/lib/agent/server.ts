@@ -9,7 +9,7 @@ import {
   maxLagParameter,
   type NodeStatus,
 } from "#contract/agent-api.ts";
-import { failureReport } from "#contract/failure-reasons.ts";
+import { failureReport, messageOf } from "#contract/failure-reasons.ts";
 import type { Verdict } from "../cluster/serving.ts";
 import type { Nonces } from "./nonces.ts";
 import { isSignedBy } from "./signature.ts";
@@ -144,7 +144,7 @@ export const startAgentServer = async (options: {
     handle(request, response).catch((error: unknown) => {
       options.onError(error);
       if (response.headersSent) response.destroy();
-      else answer(response, 500, { error: error instanceof Error ? error.message : String(error) });
+      else answer(response, 500, { error: messageOf(error) });
     });
   });
   await new Promise<void>((resolve, reject) => {

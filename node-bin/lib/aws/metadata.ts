@@ -1,6 +1,6 @@
 import { type RequestOptions, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 
 /** Who this node is. */
 export interface NodeIdentity {
@@ -95,7 +95,7 @@ export const makeMetadata = (
       } catch (error) {
         if (tried === attempts) {
           throw new Failure("aws-unavailable", {
-            message: `The instance metadata service did not give ${path}, tried ${attempts} times: ${error instanceof Error ? error.message : String(error)}.`,
+            message: `The instance metadata service did not give ${path}, tried ${attempts} times: ${messageOf(error)}.`,
             changed: "Nothing was changed.",
             next: "Check that the metadata service is enabled on this instance with a hop limit that reaches it. Running it again is safe.",
             cause: error,

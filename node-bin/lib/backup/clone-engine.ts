@@ -1,6 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { bytesBelow, demandRoom, giveTo, ownerOf, saysDiskFull } from "./disk.ts";
 import type { BackupEngine, CopyFacts } from "./engine.ts";
 import { endLeftServer, openCopy, type ServerProgram } from "./opened-copy.ts";
@@ -95,7 +95,7 @@ export const cloneEngine = ({ source, program, datadir, workDir }: CloneEngineOp
 
 const cloneFailure = (error: unknown, signal: AbortSignal, workDir: string): Failure => {
   if (error instanceof Failure && !saysDiskFull(error)) return error;
-  const said = error instanceof Error ? error.message : String(error);
+  const said = messageOf(error);
   if (saysDiskFull(error)) {
     return new Failure("disk-full", {
       message: error instanceof Failure ? said : `The clone into ${workDir} ended: ${said}`,

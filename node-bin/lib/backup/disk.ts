@@ -1,6 +1,6 @@
 import { chown, open, readdir, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { humanBytes } from "./progress.ts";
 
 /** Whose files they are. */
@@ -55,7 +55,7 @@ export const saysDiskFull = (said: unknown): boolean => {
   if (said instanceof Failure) return said.reason === "disk-full";
   const { code, errno } = (said ?? {}) as { code?: unknown; errno?: unknown };
   if (code === "ENOSPC" || errno === 1021 || errno === cloneLacksRoom) return true;
-  const text = said instanceof Error ? said.message : String(said);
+  const text = messageOf(said);
   // "Wrote only" is GNU tar's word for a write that the disk took in part.
   return /No space left on device|Wrote only \d+ of \d+ bytes|errno: 28\b|OS errno 28\b|Disk is full|disk full|Disk quota exceeded/i.test(
     text,

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { BackupManifest, BackupObject } from "#contract/backup-manifest.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import type { Bucket } from "../aws/s3.ts";
 import { demandRoom, giveTo, type Owner, saysDiskFull, syncTree } from "./disk.ts";
 import { byteProgress, type ProgressLines } from "./progress.ts";
@@ -48,7 +48,7 @@ export const restoreFull = async (request: RestoreRequest): Promise<void> => {
   } catch (error) {
     await rm(intoDir, { recursive: true, force: true });
     if (error instanceof Failure) throw error;
-    const said = error instanceof Error ? error.message : String(error);
+    const said = messageOf(error);
     if (signal.aborted) throw new Failure("interrupted", { message: "The restore was stopped.", cause: error });
     if (saysDiskFull(error)) throw new Failure("disk-full", { message: `The restore ended: ${said}.`, cause: error });
     throw error;
@@ -71,7 +71,7 @@ const unpackObjects = async ({ bucket, manifest, intoDir, owner, signal, progres
 
 const unpackFailure = (error: unknown, manifest: BackupManifest, signal: AbortSignal): unknown => {
   if (error instanceof Failure || saysDiskFull(error) || signal.aborted) return error;
-  const said = error instanceof Error ? error.message : String(error);
+  const said = messageOf(error);
   return isCorrupt(
     `The objects of backup ${manifest.time} are as its manifest says, but they do not unpack: ${said}.`,
     error,

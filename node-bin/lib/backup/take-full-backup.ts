@@ -1,5 +1,5 @@
 import type { BackupManifest, BackupObject } from "#contract/backup-manifest.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { keyTime, s3Keys } from "#contract/s3-layout.ts";
 import type { Bucket } from "../aws/s3.ts";
 import { saysDiskFull } from "./disk.ts";
@@ -132,7 +132,7 @@ const freeTime = async (bucket: Bucket, clusterId: string, from: Date): Promise<
 const asFailure = (error: unknown, signal: AbortSignal): Failure => {
   if (error instanceof Failure) return error;
   const cause = error;
-  const said = error instanceof Error ? error.message : String(error);
+  const said = messageOf(error);
   if (saysDiskFull(error)) return new Failure("disk-full", { message: `The backup ended: ${said}.`, cause });
   if (signal.aborted) return new Failure("interrupted", { message: "The backup was stopped.", cause });
   return new Failure("backup-failed", { message: `The backup ended: ${said}.`, cause });

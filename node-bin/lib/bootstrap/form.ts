@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
 import { type Acker, type TopologyRecord, waitCountFor } from "#contract/topology.ts";
 import type { BootstrapDecision } from "../cluster/bootstrap-decision.ts";
@@ -24,7 +24,7 @@ export const startMysql = async (context: BootstrapContext): Promise<MysqlObserv
     async () =>
       context.mysql.observe().catch((error: unknown) => {
         if (error instanceof Failure && error.reason === "credentials-refused") throw error;
-        last = error instanceof Error ? error.message : String(error);
+        last = messageOf(error);
         return undefined;
       }),
     { everyMs: 100, deadlineMs: 600_000, lastSeen: () => last, signal: context.signal },

@@ -1,6 +1,6 @@
 import type { NodeStatus, ReplicationStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
 import { ports } from "#contract/ports.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
@@ -43,7 +43,7 @@ const primaryStatus = async (context: BootstrapContext, record: TopologyRecord, 
       await stillPrimary(context, record);
       const asked = monotonicMs();
       const status = await context.agents.status(record.private_ip).catch((error: unknown) => {
-        last = error instanceof Error ? error.message : String(error);
+        last = messageOf(error);
         return undefined;
       });
       if (!status) return undefined;

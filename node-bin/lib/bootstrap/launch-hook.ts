@@ -1,3 +1,4 @@
+import { messageOf } from "#contract/failure-reasons.ts";
 import { lifecycleHooks } from "#contract/names.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { Log } from "../host/log.ts";
@@ -29,9 +30,7 @@ export const keepLaunchHookAlive = (options: {
       if (until.aborted) return;
       await autoScaling
         .recordHeartbeat(lifecycleHooks.launch, group, instanceId)
-        .catch((error: unknown) =>
-          log.warn(`the launch hook was not kept alive: ${error instanceof Error ? error.message : String(error)}`),
-        );
+        .catch((error: unknown) => log.warn(`the launch hook was not kept alive: ${messageOf(error)}`));
     }
   };
   void beat();

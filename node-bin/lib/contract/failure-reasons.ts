@@ -241,6 +241,9 @@ export class Failure extends Error {
   }
 }
 
+/** What anything that was thrown says. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** A failure as JSON, as scripts and agents answer it. */
 export const FailureReport = v.object({
   failure_reason: FailureReasonName,
@@ -253,7 +256,7 @@ export type FailureReport = v.InferOutput<typeof FailureReport>;
 /** Any error as JSON. */
 export const failureReport = (error: unknown): FailureReport => ({
   failure_reason: reasonOf(error),
-  message: error instanceof Error ? error.message : String(error),
+  message: messageOf(error),
   changed: error instanceof Failure ? error.changed : failureReasons.internal.changed,
   next: error instanceof Failure ? error.next : failureReasons.internal.next,
 });
@@ -261,7 +264,7 @@ export const failureReport = (error: unknown): FailureReport => ({
 /** The failure as one paragraph: reason, what was seen, what was changed, what to do. */
 export const describeFailure = (error: unknown): string => {
   if (error instanceof Failure) return `${error.reason}: ${error.message} ${error.changed} ${error.next}`;
-  return `internal: ${error instanceof Error ? error.message : String(error)}`;
+  return `internal: ${messageOf(error)}`;
 };
 
 /** The reason of any error; `internal` for those without one. */

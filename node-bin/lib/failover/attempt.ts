@@ -1,5 +1,5 @@
 import type { FreezeAnswer } from "#contract/agent-api.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
 import { isListed, type TopologyRecord } from "#contract/topology.ts";
 import { decidePromotion, type FrozenReplica } from "../cluster/promotion.ts";
@@ -39,8 +39,6 @@ export interface Candidate {
   readonly missing: readonly string[];
 }
 
-const tellWhy = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 /** How long the rest is waited for once enough are frozen, milliseconds: they would follow sooner. */
 const restPatienceMs = 300;
 
@@ -65,7 +63,7 @@ export const freezeAndChoose = async (
     nodes.map(async ({ instanceId, freeze }) => {
       const answer = await freeze(fence, record.instance_id, { forced: acceptLoss }).catch((error: unknown) => ({
         frozen: false as const,
-        because: tellWhy(error),
+        because: messageOf(error),
       }));
       heard.set(instanceId, answer);
       const counted = [...heard].filter(([id, each]) => isCounted(id, each)).length;
@@ -167,7 +165,7 @@ export const promote = async (
   const following = others.map((other) =>
     other.repoint(fence, rvn, union).then(
       ({ follows, because }) => (follows ? undefined : log.warn(`${other.instanceId} does not follow yet: ${because}`)),
-      (error: unknown) => log.warn(`${other.instanceId} does not follow yet: ${tellWhy(error)}`),
+      (error: unknown) => log.warn(`${other.instanceId} does not follow yet: ${messageOf(error)}`),
     ),
   );
   await node.open(fence, rvn, now() - noticedAt);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { access, constants, readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import type { Readable } from "node:stream";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { contains, isEmpty, isSame, normalise, subtract } from "#contract/gtid.ts";
 import type { Run } from "../host/run.ts";
 
@@ -161,10 +161,7 @@ export const makeBinlogText = ({ program, indexFile, run, rotate }: BinlogTextOp
         }
       }
       const [code, by] = await ended.catch((cause: unknown) => {
-        throw failed(
-          `${program} could not be started: ${cause instanceof Error ? cause.message : String(cause)}.`,
-          cause,
-        );
+        throw failed(`${program} could not be started: ${messageOf(cause)}.`, cause);
       });
       signal.throwIfAborted();
       if (code !== 0) {

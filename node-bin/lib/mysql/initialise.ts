@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { chown, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { runProgram } from "../host/run.ts";
 import { userIds } from "../host/users.ts";
 import { waitFor } from "../host/wait.ts";
@@ -79,7 +79,7 @@ const spawned = async (child: ChildProcess, mysqld: string): Promise<void> => {
     await once(child, "spawn");
   } catch (cause) {
     throw new Failure("bad-input", {
-      message: `mysqld cannot be started from ${mysqld}: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      message: `mysqld cannot be started from ${mysqld}: ${messageOf(cause)}.`,
     });
   }
 };

@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import type { OperationRecord, OperationStep } from "#contract/operation.ts";
 import type { Journal, OperationContent } from "../coordination/journal.ts";
 import type { StepJournal } from "./run-steps.ts";
@@ -16,8 +16,6 @@ export interface RecordKeeper extends StepJournal {
 
 /** How long what happens while clients are refused may stay unwritten, milliseconds. */
 const laterMs = 400;
-
-const tell = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /**
  * Keeps one record. A write that another's came before is made again on top of it, when that was a request to end; when it was
@@ -82,7 +80,7 @@ export const keepRecord = (options: {
       inWindow = false;
       return store();
     }
-    const unwritten = (error: unknown): void => log.warn(`the journal could not be written: ${tell(error)}`);
+    const unwritten = (error: unknown): void => log.warn(`the journal could not be written: ${messageOf(error)}`);
     // The first write is under way meanwhile; it also finds out whether somebody has asked for the end.
     if (!inWindow) {
       inWindow = true;
@@ -124,11 +122,11 @@ export const keepRecord = (options: {
     },
     failed: (step, because) => {
       set(step, { state: "failed", detail: because });
-      return save(true).catch((error: unknown) => log.warn(`the journal could not be written: ${tell(error)}`));
+      return save(true).catch((error: unknown) => log.warn(`the journal could not be written: ${messageOf(error)}`));
     },
     undone: (step) => {
       set(step, { state: "undone" });
-      return save(true).catch((error: unknown) => log.warn(`the journal could not be written: ${tell(error)}`));
+      return save(true).catch((error: unknown) => log.warn(`the journal could not be written: ${messageOf(error)}`));
     },
   };
 };

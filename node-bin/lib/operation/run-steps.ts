@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import type { Step, StopPoint } from "./step.ts";
 
 /** Where the steps' progress is written. */
@@ -47,8 +47,6 @@ const forwardPauseMs = 1000;
 /** How often an undo is tried. */
 const undoTries = 5;
 
-const tell = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 const isOver = (error: unknown): boolean =>
   error instanceof Failure && (error.reason === "superseded" || error.reason === "lock-lost");
 
@@ -60,7 +58,7 @@ const hasPassed = async <C>({ guard, isPast, log, sleep }: StepRun<C>): Promise<
     try {
       return await isPast();
     } catch (error) {
-      log.warn(`whether the point of no return was passed is not known yet: ${tell(error)}`);
+      log.warn(`whether the point of no return was passed is not known yet: ${messageOf(error)}`);
       guard(true);
       await sleep(forwardPauseMs);
     }
@@ -82,7 +80,7 @@ export const undoSteps = async <C>(run: StepRun<C>, names: readonly string[]): P
         break;
       } catch (error) {
         if (isOver(error)) return { outcome: "superseded", error };
-        log.warn(`${step.name} could not be undone: ${tell(error)}`);
+        log.warn(`${step.name} could not be undone: ${messageOf(error)}`);
         if (tries === undoTries) {
           failure = error;
           break;
@@ -116,7 +114,7 @@ export const runSteps = async <C>(run: StepRun<C>, from = 0): Promise<StepsOutco
         await stopAt({ when: "after", step: step.name });
         break;
       } catch (error) {
-        log.warn(`${step.name}: ${tell(error)}`);
+        log.warn(`${step.name}: ${messageOf(error)}`);
         if (isOver(error) && (past || isLost(error) || (await run.isSuperseded().catch(() => true)))) {
           return { outcome: "superseded", error };
         }
@@ -136,10 +134,10 @@ export const runSteps = async <C>(run: StepRun<C>, from = 0): Promise<StepsOutco
             await sleep(forwardPauseMs);
             continue;
           }
-          await journal.failed(step.name, tell(error));
+          await journal.failed(step.name, messageOf(error));
           return { outcome: "failed", error, past: true };
         }
-        await journal.failed(step.name, tell(error));
+        await journal.failed(step.name, messageOf(error));
         const undone = await undoSteps(
           run,
           steps.slice(0, index + 1).map(({ name }) => name),

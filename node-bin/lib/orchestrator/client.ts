@@ -1,6 +1,6 @@
 import { Agent, request } from "node:http";
 import * as v from "valibot";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { ports } from "#contract/ports.ts";
 import {
   answers,
@@ -102,7 +102,7 @@ export const makeOrchestratorClient = (options: {
       const fail = (cause: unknown): void =>
         reject(
           new Failure("node-unreachable", {
-            message: `${where} did not answer ${path}: ${late.aborted ? `nothing within ${options.timeoutMs} ms` : cause instanceof Error ? cause.message : String(cause)}.`,
+            message: `${where} did not answer ${path}: ${late.aborted ? `nothing within ${options.timeoutMs} ms` : messageOf(cause)}.`,
             changed: "What was asked for may have taken effect.",
             next: "It is tried again. See the unit orchestrator of this node.",
             cause,

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { type EntryName, ensureEntries, labEntries, reportLines } from "./index.ts";
 import { cacheRoot } from "./paths.ts";
 
@@ -41,6 +42,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = 1;
 });

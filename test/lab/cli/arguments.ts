@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { highestNumber } from "../number.ts";
 
 /** What was typed cannot be done; the message says what can. */
@@ -113,7 +114,7 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(messageOf(error));
   }
 }
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { type Lab, startLab } from "../lab.ts";
 import type { LabDescription } from "../state.ts";
 import type { CommandLine } from "./arguments.ts";
@@ -101,7 +102,7 @@ export async function runDaemon(choice: LabChoice): Promise<void> {
       onDownRequested: asked.resolve,
     });
   } catch (error) {
-    tell({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    tell({ kind: "failed", message: messageOf(error) });
     process.exitCode = 1;
     if (process.connected) process.disconnect();
     return;

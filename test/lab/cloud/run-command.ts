@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { GetDocumentCommand, type SSMClient } from "@aws-sdk/client-ssm";
 import * as v from "valibot";
 import { maxCommandOutput } from "#contract/documents.ts";
+import { messageOf } from "#contract/failure-reasons.ts";
 import { type Answer, AwsError, jsonAnswer } from "./aws-error.ts";
 import { type BoundParameters, bindParameters, type CommandDocument, readCommandDocument } from "./command-document.ts";
 import type { NodeHost } from "./types.ts";
@@ -220,7 +221,7 @@ export const createRunCommand = (options: RunCommandOptions): RunCommand => {
       else if (result.exitCode === 0) end("Success", "Success", 0);
       else end("Failed", "Failed", result.exitCode ?? -1);
     } catch (error) {
-      invocation.stderr = error instanceof Error ? error.message : String(error);
+      invocation.stderr = messageOf(error);
       if (signal.aborted) end("Cancelled", "Cancelled", -1);
       else end("Failed", "Failed", -1);
     }

@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import { messageOf } from "#contract/failure-reasons.ts";
 import type { JobOutcome, Service, ServiceState } from "./service.ts";
 import { UnitError } from "./unit.ts";
 
@@ -51,6 +52,6 @@ export function parse<T extends ParseArgsOptionsConfig>(args: readonly string[],
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UnitError(error instanceof Error ? error.message : String(error));
+    throw new UnitError(messageOf(error));
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import * as v from "valibot";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
 import { type OperationPlan, operationOfPurpose, SwitchoverInput } from "#contract/operation.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
@@ -36,7 +36,7 @@ export const inspectNodes = async (parts: PlanParts, record: TopologyRecord): Pr
         (error: unknown) => ({
           ...node,
           inspection: undefined,
-          error: error instanceof Error ? error.message : String(error),
+          error: messageOf(error),
         }),
       );
     }),

@@ -1,4 +1,4 @@
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import type { Step } from "../../operation/step.ts";
 import { freezeAndChoose } from "../attempt.ts";
 import type { ClusterNode } from "../cluster-node.ts";
@@ -51,7 +51,7 @@ const prepare: SwitchoverStep = {
     await c.candidate.rotate(c.before.fence);
     // A measurement that cannot be made is no reason to change nothing.
     c.probe = await c.startProbe().catch((error: unknown) => {
-      c.log.warn(`no probe client: ${error instanceof Error ? error.message : String(error)}`);
+      c.log.warn(`no probe client: ${messageOf(error)}`);
       return undefined;
     });
     await Promise.all(all(c).map((node) => node.prepare()));
@@ -284,7 +284,7 @@ const repoint: SwitchoverStep = {
       c.others.map((node) =>
         node.repoint(after.fence, after.rvn, c.goal).catch((error: unknown) => ({
           follows: false,
-          because: error instanceof Error ? error.message : String(error),
+          because: messageOf(error),
         })),
       ),
     );
@@ -316,7 +316,7 @@ const oldFollows: SwitchoverStep = {
     for (let tries = 1; ; tries++) {
       const answer = await c.old.repoint(after.fence, after.rvn, c.goal).catch((error: unknown) => ({
         follows: false,
-        because: error instanceof Error ? error.message : String(error),
+        because: messageOf(error),
       }));
       if (answer.follows) return undefined;
       if (tries === 3) return `not yet: ${answer.because}`;
