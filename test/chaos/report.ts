@@ -37,6 +37,7 @@ export const summary = ({
   writes,
   violations,
   failedConnections,
+  backups,
   kinds,
   leftOut,
 }: ChaosResult): string => {
@@ -45,6 +46,7 @@ export const summary = ({
   return [
     `seed ${seed}, ${Math.round(seconds)} s, ${rounds.length} rounds`,
     `writes: ${count("acknowledged")} acknowledged, ${count("refused")} refused, ${count("unknown")} unknown; ${failedConnections} connections came to nothing`,
+    `backups: ${backups.taken} taken, ${backups.failed} came to nothing`,
     textTable(["fault", "rounds", "gap p50 s", "gap max s", "healthy p50 s", "healthy max s"], byKind(rounds)),
     `lost ${found("lost")}, never sent ${found("phantom")}, two writers ${found("two-writers")}, diverged ${found("diverged")}, not healthy again ${found("not-healthy")}, operations that did not end ${found("stuck-operation")}`,
     ...leftOut,

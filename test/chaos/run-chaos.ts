@@ -4,6 +4,7 @@ import { messageOf } from "#contract/failure-reasons.ts";
 import type { LabNode } from "#lab/controls.ts";
 import type { Lab } from "#lab/lab.ts";
 import { connect } from "#lab/sql.ts";
+import { type Backups, removeSetAside, startBackups } from "./backups.ts";
 import { findDivergence, findLost, findPhantoms, findTwoWriters, longestGap, rowSet } from "./checker.ts";
 import { type Disks, disksMissing } from "./disks.ts";
 import { type Done, performRound, roundText, StuckOperation } from "./faults.ts";
@@ -49,6 +50,7 @@ export interface ChaosResult {
   readonly writes: readonly Write[];
   readonly record: Pick<RecordWatch, "reigns" | "versions">;
   readonly failedConnections: number;
+  readonly backups: ReturnType<Backups["counts"]>;
   /** What the schedule was made of. */
   readonly kinds: readonly FaultKind[];
   /** What was left out, and why. */
@@ -290,6 +292,7 @@ export const runChaos = async (lab: Lab, options: ChaosOptions): Promise<ChaosRe
   const login = await lab.login("write");
   const watch = watchTopology(lab.topology, now);
   const writers = startWriters({ login, table, writers: options.writers, perSecond: options.perSecond, now });
+  const backups = startBackups(lab, say);
   const checked = { lab, table, writers, watch };
   const rounds: RoundResult[] = [];
   const violations: Violation[] = [];
@@ -316,12 +319,13 @@ export const runChaos = async (lab: Lab, options: ChaosOptions): Promise<ChaosRe
       for (const { what } of played.result.done) if (what.startsWith("switchover ")) say(`      ${what}`);
       if (violations.length === 0) {
         violations.push(...(await checkQuietPoint(checked, from, sequences)));
+        await removeSetAside(lab);
       }
     }
-    await writers.stop();
+    await Promise.all([writers.stop(), backups.stop()]);
     if (violations.length === 0) violations.push(...(await checkAll(checked)));
   } finally {
-    await Promise.all([writers.stop(), watch.stop()]);
+    await Promise.all([writers.stop(), watch.stop(), backups.stop()]);
   }
   return {
     seed,
@@ -330,6 +334,7 @@ export const runChaos = async (lab: Lab, options: ChaosOptions): Promise<ChaosRe
     writes: writers.writes,
     record: watch,
     failedConnections: writers.failedConnections(),
+    backups: backups.counts(),
     kinds,
     leftOut,
     seconds: (now() - began) / 1000,
