@@ -33,6 +33,7 @@ runMain(log, async (signal) => {
     operationLock: node.lock("operation", "nothing: the agent only looks"),
     mysql: node.mysqlServer({ onLost: lost }),
     mysqlForWrites: node.mysqlServer(),
+    logIn: node.logIn,
     turn: inTurn(),
     waker,
     forwarder: config.forwarder === undefined ? undefined : makeForwarder(config.forwarder),

@@ -126,6 +126,17 @@ export const wireNode = async (config: NodeConfig, log: Log, writer: keyof typeo
     ),
     catalog: makeCatalog(bucket, config.cluster_id, log.warn),
     mysqlServer,
+    logIn: async (user: string, password: string): Promise<void> => {
+      const { privateIp } = identity;
+      const session = await connectMysql({
+        host: privateIp,
+        port: ports.mysql,
+        user,
+        password,
+        sourceAddress: privateIp,
+      });
+      await session.close();
+    },
     readItems: makeBatchReader(aws, config.dynamodb_table),
     journal: makeJournal({ table, bucket, clusterId: config.cluster_id, uuid, now: () => new Date() }),
     notify: config.sns_topic_arn === undefined ? undefined : makeNotify(aws, config.sns_topic_arn),

@@ -130,7 +130,9 @@ const disturbances: Record<
       const { replicas } = await primaryOf(lab);
       const target = replicas[round % replicas.length];
       const id = await beginSwitchover(lab, target?.name ?? "", { target: target?.instanceId ?? "" });
-      const { state, failure_message } = await ended(lab, id);
+      const { state, failure_message, steps, result } = await ended(lab, id);
+      const times = steps.map(({ name, duration_ms }) => `${name} ${Math.round(duration_ms ?? 0)}`).join(", ");
+      process.stderr.write(`probe ${result?.writes_refused_ms} ms; ${times}\n`);
       if (state !== "succeeded") throw new Error(`The switchover ended as ${state}: ${failure_message}`);
     },
   },

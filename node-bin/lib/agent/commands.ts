@@ -32,7 +32,8 @@ import { openByCommand, reopen } from "./open.ts";
 import { attemptForHook, concludeFromHook } from "./orchestrator-attempt.ts";
 import type { CommandHandlers } from "./server.ts";
 import { type AgentState, type HoldingOperation, hearsPrimary, mysqlStatus } from "./state.ts";
-import { watchLease, watchRecord } from "./watch.ts";
+import { warmLogins } from "./warm-logins.ts";
+import { adoptRecord, watchLease, watchRecord } from "./watch.ts";
 
 /** From now on this node waits for what the operation does next. */
 const heldFor = (state: AgentState, operationId: string): HoldingOperation => ({
@@ -113,11 +114,12 @@ const demote = async (context: AgentContext, body: unknown): Promise<Demoted> =>
   state.heldBy = heldFor(state, operation_id);
   try {
     return await context.turn(async () => {
+      // Counted before, because whoever asked waits for the answer while nobody can write.
+      const sessions = await mysql.clientSessions();
       await mysql.setSuperReadOnly({ timeoutMs: timeout_ms });
       state.mysql = { ...state.mysql, read_only: true, super_read_only: true };
       const executed = await mysql.executedSet();
       // Nobody can write any more, so nobody waits for the sessions to be gone.
-      const sessions = await mysql.clientSessions();
       void mysql.endClientSessions().catch((error: unknown) => log.warn(`sessions: ${String(error)}`));
       log.warn(`read-only for operation ${operation_id}; ends ${sessions} sessions`);
       return { executed_gtid_set: executed, sessions_ended: sessions };
@@ -194,17 +196,19 @@ export const commandHandlers = (context: AgentContext): CommandHandlers => {
     drain: async (body) => {
       const { hold_ms } = v.parse(Drain, body);
       // What comes next is in a hurry.
-      if (state.mysql.up) await mysql.warmUp().catch(() => {});
+      if (state.mysql.up) await Promise.all([mysql.warmUp().catch(() => {}), warmLogins(context)]);
       state.drainingUntil = hold_ms === 0 ? Number.NEGATIVE_INFINITY : monotonicMs() + hold_ms;
       await applyForwarding(context);
     },
-    nudge: async (body) => {
-      const { opened } = v.parse(Nudge, body);
+    nudge: async (body, fence) => {
+      const { opened, record } = v.parse(Nudge, body);
       if (opened !== undefined && opened > state.openedFence) {
         state.openedFence = opened;
         state.drainingUntil = Number.NEGATIVE_INFINITY;
       }
-      await Promise.all([watchRecord(context), watchLease(context)]);
+      // What was written a moment ago is the record for whoever knows an older one; reading it would keep connections waiting.
+      if (record?.fence === fence && fence > (state.record?.fence ?? 0)) adoptRecord(context, record);
+      else if (record?.fence !== state.record?.fence) await Promise.all([watchRecord(context), watchLease(context)]);
       await applyForwarding(context);
       context.waker.wake();
     },

@@ -54,6 +54,8 @@ export interface AgentContext {
   readonly catalog: Catalog;
   /** For the decisions; it never waits for an acknowledgement, because nothing that commits goes through it. */
   readonly mysql: MysqlServer;
+  /** Logs in at the own mysqld the way clients do, and leaves. */
+  readonly logIn: (user: string, password: string) => Promise<void>;
   /** For what writes: it may have to wait without holding up the decisions. */
   readonly mysqlForWrites: MysqlServer;
   readonly agents: AgentClient;

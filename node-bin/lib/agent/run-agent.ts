@@ -32,6 +32,7 @@ import {
   staleAfterMs,
   writesVerdict,
 } from "./state.ts";
+import { warmNewServer } from "./warm-logins.ts";
 import { watchStore } from "./watch.ts";
 
 /** How often mysqld is looked at, milliseconds. */
@@ -236,6 +237,7 @@ export const runAgent = async (
       round: () => reconcileRouting(context, self),
       wakeOn: () => routingKey(context, self),
     },
+    { name: "logins", everyMs: 2000, round: () => warmNewServer(context) },
     {
       name: "credentials",
       everyMs: 60_000,

@@ -98,6 +98,8 @@ export interface AgentState {
   peers: readonly Peer[] | undefined;
   /** The group is about to terminate this instance; `let-go` once it may. */
   leaving: "leaving" | "let-go" | undefined;
+  /** The life of mysqld whose clients' passwords were tried. */
+  warmedLife: string | undefined;
   /** What was executed at the last look, when commits waited then although enough ackers were connected. */
   heldAt: string | undefined;
   askedForBootstrapAt: number;
@@ -142,6 +144,7 @@ export const emptyState = (): AgentState => ({
   fewAckersSince: undefined,
   peers: undefined,
   leaving: undefined,
+  warmedLife: undefined,
   heldAt: undefined,
   askedForBootstrapAt: Number.NEGATIVE_INFINITY,
   orchestrator: { attempts: new Map(), toAcknowledge: new Map(), raft: undefined, left: false },

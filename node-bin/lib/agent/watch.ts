@@ -1,4 +1,5 @@
 import { operationOfPurpose } from "#contract/operation.ts";
+import type { TopologyRecord } from "#contract/topology.ts";
 import type { LeaseView } from "../coordination/lease.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
@@ -13,6 +14,14 @@ const endHold = ({ identity, state }: AgentContext): void => {
   if (heldBy && record && record.fence > heldBy.fence && record.instance_id !== identity.instanceId) {
     state.heldBy = undefined;
   }
+};
+
+/** Takes over a record that its writer sent. The fence of its command, which is the same, was noted on disk before. */
+export const adoptRecord = (context: AgentContext, record: TopologyRecord): void => {
+  noteRecord(context.state, record);
+  // What was seen of the lease was the one of the primary before.
+  context.state.primaryLease = undefined;
+  endHold(context);
 };
 
 /** Reads the topology record. */

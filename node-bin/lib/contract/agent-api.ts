@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { ClusterId, Fence, InstanceId, PrivateIp, ServerUuid } from "./names.ts";
-import { Incarnation } from "./topology.ts";
+import { Incarnation, TopologyRecord } from "./topology.ts";
 
 /** Open paths of the agent. None of them runs a query: they answer from what the agent saw last. */
 export const agentPaths = {
@@ -249,6 +249,8 @@ export type Opened = v.InferOutput<typeof Opened>;
 export const Nudge = v.object({
   /** The primary that is recorded under this fence accepts writes. */
   opened: v.optional(Fence),
+  /** The record as the sender has written it: who has it need not read it before connections are let go. */
+  record: v.optional(TopologyRecord),
 });
 
 /** Body of `operate`. */

@@ -170,7 +170,7 @@ export const promote = async (
   );
   await node.open(fence, rvn, now() - noticedAt);
   // Their forwarders may let connections in from now on.
-  for (const each of [node, ...others]) each.nudge(fence, fence).catch(() => {});
+  for (const each of [node, ...others]) each.nudge(fence, written.record).catch(() => {});
   await parts.stopAt({ when: "after", step: "promotion-open" });
   await Promise.all(following);
   return written.record;

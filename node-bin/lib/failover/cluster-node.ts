@@ -8,6 +8,7 @@ import {
   Opened,
   Repointed,
 } from "#contract/agent-api.ts";
+import type { TopologyRecord } from "#contract/topology.ts";
 import type { AgentClient } from "../agent/client.ts";
 
 /**
@@ -36,8 +37,8 @@ export interface ClusterNode {
   repoint(fence: number, rvn: string, primarySet?: string): Promise<Repointed>;
   /** Holds connections that arrive for this time, milliseconds; 0 ends it. */
   drain(fence: number, holdMs: number): Promise<void>;
-  /** Reads the record now. `opened`: the primary recorded under that fence accepts writes. */
-  nudge(fence: number, opened?: number): Promise<void>;
+  /** `opened`: the primary of this record, which was just written, accepts writes. Without it the record is read now. */
+  nudge(fence: number, opened?: TopologyRecord): Promise<void>;
 }
 
 /** How long commands may take that change mysqld and have no time of their own, milliseconds. */
@@ -102,6 +103,7 @@ export const clusterNode = (
         ),
       ),
     drain: async (fence, holdMs) => void (await command("drain", fence, { hold_ms: holdMs })),
-    nudge: async (fence, opened) => void (await command("nudge", fence, opened === undefined ? {} : { opened })),
+    nudge: async (fence, record) =>
+      void (await command("nudge", fence, record === undefined ? {} : { opened: record.fence, record })),
   };
 };

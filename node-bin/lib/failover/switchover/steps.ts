@@ -111,6 +111,23 @@ const releaseLock = async (c: SwitchoverContext): Promise<void> => {
   await grant?.release("the switchover was undone");
 };
 
+/** How often the old primary is looked at while its own agent reopens it. */
+const reopenTries = 12;
+
+/** Has the old primary, which is recorded, accept writes again under a new fence. Error: `superseded` when another is recorded. */
+const reopenOld = async (c: SwitchoverContext): Promise<void> => {
+  const record = required(await c.topology.read(), "the topology record");
+  await releaseLock(c);
+  if (record.instance_id !== c.before.instance_id) {
+    throw new Failure("superseded", { message: `${record.instance_id} is recorded as primary meanwhile.` });
+  }
+  if (!c.old) return;
+  const { mysql } = await c.old.inspect(record.fence);
+  if (mysql.up && mysql.super_read_only === false && mysql.read_only === false) return;
+  const { kind, operation_id } = c.operation;
+  await c.old.reopen(record.fence, `${kind} ${operation_id} was undone`, operation_id);
+};
+
 const demote: SwitchoverStep = {
   name: "demote",
   description: "make the old primary read-only, then end the sessions of its clients",
@@ -128,19 +145,15 @@ const demote: SwitchoverStep = {
     return `${answer.sessions_ended} sessions ended`;
   },
   undo: async (c) => {
-    const record = required(await c.topology.read(), "the topology record");
-    await releaseLock(c);
-    if (record.instance_id !== c.before.instance_id) {
-      throw new Failure("superseded", { message: `${record.instance_id} is recorded as primary meanwhile.` });
+    for (let tries = 1; ; tries++) {
+      try {
+        return await reopenOld(c);
+      } catch (error) {
+        // Its own agent took a new fence for it meanwhile, because the operation's lock was stale: then it is open soon.
+        if (!(error instanceof Failure && error.reason === "superseded") || tries === reopenTries) throw error;
+        await c.sleep(250);
+      }
     }
-    if (!c.old) return;
-    const { mysql } = await c.old.inspect(record.fence);
-    if (mysql.up && mysql.super_read_only === false && mysql.read_only === false) return;
-    await c.old.reopen(
-      record.fence,
-      `${c.operation.kind} ${c.operation.operation_id} was undone`,
-      c.operation.operation_id,
-    );
   },
 };
 
@@ -269,7 +282,7 @@ const open: SwitchoverStep = {
       void node.repoint(after.fence, after.rvn, c.goal).catch(() => {});
     await c.candidate.open(after.fence, after.rvn, c.refusedSince === undefined ? undefined : c.now() - c.refusedSince);
     // Connections that are held go to it at once; whether everyone has heard of it is the route step's matter.
-    for (const node of all(c)) void node.nudge(after.fence, after.fence).catch(() => {});
+    for (const node of all(c)) void node.nudge(after.fence, after).catch(() => {});
     return undefined;
   },
 };
@@ -300,7 +313,7 @@ const route: SwitchoverStep = {
   inWindow: true,
   apply: async (c) => {
     const after = afterRecord(c);
-    const told = await tellAll(c, (node) => node.nudge(after.fence, after.fence));
+    const told = await tellAll(c, (node) => node.nudge(after.fence, after));
     await c.electionGrant?.release("the switchover is through");
     return `${told} of ${all(c).length} nodes know`;
   },
