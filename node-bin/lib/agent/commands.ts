@@ -92,12 +92,19 @@ const freeze = async (context: AgentContext, body: unknown, fence: number): Prom
 
 /** Applies what was received until the set is executed. */
 const apply = async (context: AgentContext, body: unknown): Promise<Applied> => {
-  const { gtid_set, timeout_ms } = v.parse(Apply, body);
-  const { mysql, state } = context;
+  const { gtid_set, timeout_ms, then_stop } = v.parse(Apply, body);
+  const { log, mysql, state } = context;
   if (state.mysql.replication?.applier === "no" && !(await mysql.hasExecuted(gtid_set))) {
     await mysql.startReplication({ applierOnly: true });
   }
   await mysql.waitForExecuted(gtid_set, timeout_ms);
+  if (then_stop !== undefined) {
+    state.heldBy = heldFor(state, then_stop);
+    // Whoever needs it to be done sends `stop`, which has its turn after this.
+    void context
+      .turn(() => mysql.stopReplication())
+      .catch((error: unknown) => log.warn(`stopping: ${messageOf(error)}`));
+  }
   // Of the life that has executed it: one that was started anew has done so, too, or has lost this session.
   const incarnation = await mysql.incarnation();
   return { ...(incarnation === undefined ? {} : { incarnation }), executed_gtid_set: gtid_set };
@@ -176,10 +183,7 @@ export const commandHandlers = (context: AgentContext): CommandHandlers => {
     stop: async (body) => {
       const { operation_id } = v.parse(Stop, body);
       state.heldBy = heldFor(state, operation_id);
-      await context.turn(async () => {
-        await mysql.stopReplication();
-      });
-      void observeMysql(context);
+      await context.turn(() => mysql.stopReplication());
     },
     place: (body) => place(context, body),
     demote: (body) => demote(context, body),

@@ -1,12 +1,12 @@
 import { accountNames } from "#contract/credentials.ts";
-import { Failure } from "#contract/failure-reasons.ts";
+import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import { allocatedServerIds } from "../coordination/server-ids.ts";
 import { monotonicMs } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { applyForwarding } from "./forwarding.ts";
 import { observeMysql } from "./observe.ts";
-import { noteRecord } from "./state.ts";
+import { isOpenPrimary, noteRecord } from "./state.ts";
 
 /** How long an agent waits for another's election before it looks again, milliseconds. */
 const electionPatienceMs = 10_000;
@@ -39,14 +39,17 @@ const admitAckers = async (context: AgentContext, record: TopologyRecord): Promi
   }
 };
 
-/** What is left of a replica's life is taken away once clients write again. */
-const settle = async (context: AgentContext, record: TopologyRecord): Promise<void> => {
-  const { log, mysqlForWrites } = context;
+/** What is left of a replica's life is taken away once clients write again, once for each time as primary. */
+export const settle = async (context: AgentContext): Promise<void> => {
+  const { log, mysqlForWrites, state } = context;
+  const { record } = state;
+  if (!record || !isOpenPrimary(context) || state.settledFence >= record.fence) return;
   await admitAckers(context, record);
   const { replication } = await mysqlForWrites.observe();
   if (replication?.receiver === "no" && replication.applier === "no") await mysqlForWrites.resetReplication();
   const events = await mysqlForWrites.enableEvents();
   if (events > 0) log.info(`switched ${events} events on again`);
+  state.settledFence = record.fence;
 };
 
 /**
@@ -55,12 +58,11 @@ const settle = async (context: AgentContext, record: TopologyRecord): Promise<vo
  */
 const openRecorded = async (context: AgentContext, record: TopologyRecord, assertStill: () => void): Promise<void> => {
   const { log, mysql, state } = context;
-  const ready = async (): Promise<void> => {
-    await mysql.stopReplication();
-    // While forming there are no ackers yet, and nobody is served; the first ackers are listed with it on.
-    if (waitsForAckers(record)) await mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
-  };
-  await Promise.all([takeLease(context), ready()]);
+  // It says that the primary is alive, and the loop that keeps it takes it, too; nobody waits for it.
+  void takeLease(context).catch((error: unknown) => log.warn(`primary lease: ${messageOf(error)}`));
+  await mysql.stopReplication();
+  // While forming there are no ackers yet, and nobody is served; the first ackers are listed with it on.
+  if (waitsForAckers(record)) await mysql.setSourceSemiSync({ on: true, waitCount: record.wait_count });
   assertStill();
   await mysql.open();
   state.outageMs = state.noticedAt === undefined ? undefined : Math.round(monotonicMs() - state.noticedAt);
@@ -80,7 +82,8 @@ const openRecorded = async (context: AgentContext, record: TopologyRecord, asser
   void observeMysql(context);
   // The sessions that it cuts are not waited for.
   void applyForwarding(context).catch((error: unknown) => log.warn(`forwarder: ${String(error)}`));
-  void settle(context, record).catch((error: unknown) => log.warn(`after opening: ${String(error)}`));
+  // Who was refused in an earlier time as primary is waited for now; the rest of what is to be tidied has time.
+  void admitAckers(context, record).catch((error: unknown) => log.warn(`after opening: ${messageOf(error)}`));
 };
 
 /**
@@ -89,8 +92,7 @@ const openRecorded = async (context: AgentContext, record: TopologyRecord, asser
  */
 export const openByCommand = async (context: AgentContext, rvn: string, fence: number): Promise<void> => {
   const { highestFence, identity, log, state, topology } = context;
-  // The lease is the recorded primary's to take; the record is read beside it, and looked at before anything else is done.
-  const [record] = await Promise.all([topology.read(), takeLease(context)]);
+  const record = await topology.read();
   noteRecord(state, record);
   if (!record || record.rvn !== rvn || record.instance_id !== identity.instanceId || record.fence !== fence) {
     throw new Failure("superseded", {

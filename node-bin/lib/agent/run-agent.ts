@@ -17,7 +17,7 @@ import { watchLeaving } from "./leaving.ts";
 import { type Loop, runLoop } from "./loops.ts";
 import type { Nonces } from "./nonces.ts";
 import { observeMysql } from "./observe.ts";
-import { takeLease } from "./open.ts";
+import { settle, takeLease } from "./open.ts";
 import { orchestratorLoops } from "./orchestrator.ts";
 import { replacePrimary } from "./replace-primary.ts";
 import { reportPromotion } from "./report.ts";
@@ -237,6 +237,7 @@ export const runAgent = async (
       round: () => reconcileRouting(context, self),
       wakeOn: () => routingKey(context, self),
     },
+    { name: "settle", everyMs: 500, round: () => settle(context) },
     { name: "logins", everyMs: 2000, round: () => warmNewServer(context) },
     {
       name: "credentials",

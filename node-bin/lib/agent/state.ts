@@ -84,6 +84,8 @@ export interface AgentState {
   alone: boolean;
   /** The highest fence under which this node knows that a primary was opened. */
   openedFence: number;
+  /** The fence under which this node, as primary, has tidied up what was left of its life as a replica. */
+  settledFence: number;
   /** When this node read of another primary first, milliseconds on the monotonic clock. */
   newPrimaryAt: number;
   /** The primary whose sessions this node's forwarder has let stand. */
@@ -137,6 +139,7 @@ export const emptyState = (): AgentState => ({
   keptTimeline: 0,
   alone: false,
   openedFence: 0,
+  settledFence: 0,
   newPrimaryAt: Number.NEGATIVE_INFINITY,
   forwardedTo: undefined,
   outageMs: undefined,

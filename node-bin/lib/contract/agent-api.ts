@@ -209,7 +209,12 @@ export const FreezeAnswer = v.variant("frozen", [
 export type FreezeAnswer = v.InferOutput<typeof FreezeAnswer>;
 
 /** Body of `apply`. */
-export const Apply = v.object({ gtid_set: v.string(), timeout_ms: Milliseconds });
+export const Apply = v.object({
+  gtid_set: v.string(),
+  timeout_ms: Milliseconds,
+  /** An operation for which replication begins to stop as soon as the set is executed; `stop` waits for that. */
+  then_stop: v.optional(v.string()),
+});
 
 /** Answer of `apply`, once the set is executed. */
 export const Applied = v.object({ incarnation: v.optional(Incarnation), executed_gtid_set: v.string() });

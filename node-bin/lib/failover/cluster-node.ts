@@ -22,8 +22,13 @@ export interface ClusterNode {
   prepare(): Promise<void>;
   inspect(fence: number): Promise<Inspection>;
   freeze(fence: number, primary: string, options?: { readonly forced?: boolean }): Promise<FreezeAnswer>;
-  /** Waits until the set is executed there. Error: `timed-out`. */
-  apply(fence: number, gtidSet: string, timeoutMs: number): Promise<Applied>;
+  /** Waits until the set is executed there, and may begin to stop its replication for an operation then. Error: `timed-out`. */
+  apply(
+    fence: number,
+    gtidSet: string,
+    timeoutMs: number,
+    options?: { readonly thenStopFor?: string },
+  ): Promise<Applied>;
   /** Stops its replication, which stays so while the operation lives. */
   stop(fence: number, operationId: string): Promise<void>;
   /** Has it receive from the next primary while the operation lives. */
@@ -60,11 +65,14 @@ export const clusterNode = (
     inspect: async (fence) => v.parse(Inspection, await command("inspect", fence, {})),
     freeze: async (fence, primary, { forced = false } = {}) =>
       v.parse(FreezeAnswer, await command("freeze", fence, { primary, forced }, changeTimeoutMs)),
-    apply: async (fence, gtidSet, timeoutMs) =>
-      v.parse(
-        Applied,
-        await command("apply", fence, { gtid_set: gtidSet, timeout_ms: timeoutMs }, timeoutMs + graceMs),
-      ),
+    apply: async (fence, gtidSet, timeoutMs, { thenStopFor } = {}) => {
+      const body = {
+        gtid_set: gtidSet,
+        timeout_ms: timeoutMs,
+        ...(thenStopFor === undefined ? {} : { then_stop: thenStopFor }),
+      };
+      return v.parse(Applied, await command("apply", fence, body, timeoutMs + graceMs));
+    },
     stop: async (fence, operationId) =>
       void (await command("stop", fence, { operation_id: operationId }, changeTimeoutMs)),
     place: async (fence, operationId, address) =>

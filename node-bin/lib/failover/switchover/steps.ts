@@ -157,6 +157,12 @@ const demote: SwitchoverStep = {
   },
 };
 
+/** The candidate follows the recorded primary again. */
+const followAgain = async (c: SwitchoverContext): Promise<void> => {
+  const read = required(await c.topology.read(), "the topology record");
+  await c.candidate.repoint(read.fence, read.rvn).catch(() => {});
+};
+
 const catchUp: SwitchoverStep = {
   name: "catch-up",
   description: "wait until the candidate has applied everything; others that have, too, are its first ackers",
@@ -164,13 +170,14 @@ const catchUp: SwitchoverStep = {
   apply: async (c) => {
     const { fence } = c.before;
     const followers = startApplying(c.others, fence, c.goal, catchUpMs);
-    await c.candidate.apply(fence, c.goal, catchUpMs);
+    await c.candidate.apply(fence, c.goal, catchUpMs, { thenStopFor: c.operation.operation_id });
     c.readPending = c.topology.read();
     c.readPending.catch(() => {});
     c.ackersPending = firstAckers(followers, c.before.wait_count);
     for (const node of [c.candidate, ...c.others]) void node.prepare();
     return undefined;
   },
+  undo: followAgain,
 };
 
 const stopReplication: SwitchoverStep = {
@@ -182,11 +189,7 @@ const stopReplication: SwitchoverStep = {
     void c.candidate.prepare();
     return undefined;
   },
-  // Its agent follows the recorded primary again.
-  undo: async (c) => {
-    const read = required(await c.topology.read(), "the topology record");
-    await c.candidate.repoint(read.fence, read.rvn).catch(() => {});
-  },
+  undo: followAgain,
 };
 
 const takeLock: SwitchoverStep = {
