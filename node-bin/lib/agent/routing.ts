@@ -1,6 +1,6 @@
 import { tags } from "#contract/tags.ts";
 import { type RoutingRepair, routingRepairs } from "../cluster/routing.ts";
-import { monotonicMs } from "../host/wait.ts";
+import { monotonicMs, pause } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { type AgentSelf, readsVerdict, writesVerdict } from "./state.ts";
 
@@ -32,10 +32,18 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
   }
 };
 
+/**
+ * With forwarding nothing that clients need is decided here, and they need the machine: for so long after a change of primary the
+ * outside is left alone, milliseconds.
+ */
+const quietMs = 1000;
+
 /** One round of the reconciler: what the outside says of this node is repaired towards the record. */
 export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<void> => {
   const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
+  const quiet = state.newPrimaryAt + quietMs - monotonicMs();
+  if (config.write_routing === "forward" && quiet > 0) await pause(quiet, context.signal);
   const [instance, write, read, member] = await Promise.all([
     ec2.describeInstances({ ids: [instanceId] }).then((all) => all[0]),
     targetGroups.targetHealth(config.write_target_group_arn, instanceId),
@@ -64,14 +72,9 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
 
 /** What routing depends on, as one text: when it changes, the reconciler need not wait for its next round. */
 export const routingKey = (context: AgentContext, self: AgentSelf): string => {
-  const { state } = context;
+  const { config, state } = context;
   const now = monotonicMs();
-  return [
-    state.record?.instance_id,
-    state.record?.phase,
-    state.bootstrap?.state,
-    state.leaving,
-    writesVerdict(state, self, now).ok,
-    readsVerdict(state, self, now).ok,
-  ].join(" ");
+  const verdicts =
+    config.write_routing === "forward" ? [] : [writesVerdict(state, self, now).ok, readsVerdict(state, self, now).ok];
+  return [state.record?.instance_id, state.record?.phase, state.bootstrap?.state, state.leaving, ...verdicts].join(" ");
 };
