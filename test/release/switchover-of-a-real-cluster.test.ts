@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { SwitchoverResult } from "#contract/operation.ts";
 import type { Lab } from "#lab/lab.ts";
+import { faultFileVariable } from "#node/lib/operation/fault.ts";
 import { assembleRelease } from "../../.ci/assemble-release.ts";
 import { eventually } from "../cluster/cloud/harness.ts";
 import { printJournalsOnFailure, roles, startTestLab, writableNodes } from "../cluster/lab-fixture.ts";
@@ -14,10 +15,15 @@ import { type ActionRun, runActionFromTree } from "./run-action.ts";
 let lab: Lab;
 let folder: string;
 let tree: string;
+let faultFile: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "percona-actions-tree-"));
   tree = join(folder, "tree");
-  [lab] = await Promise.all([startTestLab(), assembleRelease({ into: tree })]);
+  faultFile = join(folder, "fault");
+  [lab] = await Promise.all([
+    startTestLab({ env: { [faultFileVariable]: faultFile } }),
+    assembleRelease({ into: tree }),
+  ]);
   await lab.waitHealthy();
 });
 afterAll(async () => {
@@ -110,6 +116,37 @@ describe("the switchover action on a cluster of real servers", () => {
     const after = await roles(lab);
     expect(after.primary.instanceId).not.toBe(primary.instanceId);
     expect(await writableNodes(lab)).toEqual([after.primary.name]);
+  });
+
+  it("is ended by a person before its point of no return: the primary stays, and the same id can be run again", async () => {
+    const { primary, replicas, record } = await roles(lab);
+    const inputs = { mode: "apply", target: replicas[0]?.instanceId ?? "", "operation-id": "thought-again" };
+    await writeFile(faultFile, "wait before drain");
+    const run = act("switchover", inputs);
+    await eventually("the operation waits before its drain", async () => {
+      const { steps } = await readOperation(lab, "thought-again");
+      return steps.find(({ name }) => name === "drain")?.state === "running";
+    });
+    const abort = act("operation", { mode: "abort", "operation-id": "thought-again" });
+    await eventually(
+      "its end is asked for",
+      async () => (await readOperation(lab, "thought-again")).abort_requested_at !== undefined,
+    );
+    await rm(faultFile);
+    const [ended, aborted] = await Promise.all([run, abort]);
+    expect(aborted, aborted.log).toMatchObject({ exitCode: 0, outputs: { state: "aborted", live: "false" } });
+    expect(ended, ended.log).toMatchObject({ exitCode: 1, outputs: { state: "aborted", changed: "false" } });
+    expect(ended.outputs["failure-reason"]).toBe("interrupted");
+    const after = await roles(lab);
+    expect(after.primary.instanceId).toBe(primary.instanceId);
+    expect(await writableNodes(lab)).toEqual([primary.name]);
+    // New connections are not held back any more.
+    await lab.sql("write", "CREATE TABLE app.after_abort (id INT PRIMARY KEY)");
+    expect(after.record.timeline).toBe(record.timeline);
+
+    const again = await act("switchover", inputs);
+    expect(again, again.log).toMatchObject({ exitCode: 0, outputs: { state: "succeeded", changed: "true" } });
+    expect((await roles(lab)).primary.instanceId).toBe(replicas[0]?.instanceId);
   });
 
   it("tells the end of an operation whose node lost its power, and can be run again", async () => {
