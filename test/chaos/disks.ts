@@ -17,6 +17,9 @@ export const ownMountsVariable = "CHAOS_OWN_MOUNTS";
 /** Roomy, in comparison with what a run writes. */
 const roomy = "4g";
 
+/** How often a disk is measured anew that grows while it is made full. */
+const fillTries = 20;
+
 /** Why disks cannot be made full here; undefined when they can. */
 export const disksMissing = (): string | undefined =>
   process.env[ownMountsVariable] === "1"
@@ -50,8 +53,16 @@ export const makeDisks = async (lab: Lab): Promise<Disks> => {
   return {
     fill: async (node) => {
       const path = pathOf(node);
-      const { blocks, bfree, bsize } = await statfs(path);
-      await resize(path, String((blocks - bfree) * bsize));
+      for (let tries = 1; ; tries++) {
+        const { blocks, bfree, bsize } = await statfs(path);
+        try {
+          await resize(path, String((blocks - bfree + tries) * bsize));
+          return;
+        } catch (error) {
+          // More was written meanwhile than would fit.
+          if (tries === fillTries) throw error;
+        }
+      }
     },
     free: async (node) => {
       await resize(pathOf(node), roomy);
