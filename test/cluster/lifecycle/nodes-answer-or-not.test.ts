@@ -126,7 +126,7 @@ describe("two nodes are terminated at once, and the agent of one is dead", () =>
     await giveStatus(dead);
     for (const InstanceId of [works, dead]) {
       await autoScaling.send(
-        new TerminateInstanceInAutoScalingGroupCommand({ InstanceId, ShouldDecrementDesiredCapacity: true }),
+        new TerminateInstanceInAutoScalingGroupCommand({ InstanceId, ShouldDecrementDesiredCapacity: false }),
       );
     }
     await eventually("the end of the dead one", async () => (await lifecycleState(dead ?? "")) === undefined, 120_000);
