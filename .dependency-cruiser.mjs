@@ -26,7 +26,7 @@ export default {
       "adapters-do-not-know-what-they-are-used-for",
       "Adapters of AWS, MySQL and Orchestrator never import what is done with them.",
       { path: "^node-bin/lib/(aws|mysql|orchestrator|forwarder)/" },
-      { path: "^node-bin/lib/(agent|bootstrap|backup|failover|operation|binlog|coordination)/" },
+      { path: "^node-bin/lib/(agent|bootstrap|backup|failover|operation|binlog|coordination|lifecycle)/" },
     ),
     forbid("nobody-imports-scripts", "A script is where a program begins.", {}, { path: "^node-bin/[^/]+\\.ts$" }),
     forbid(

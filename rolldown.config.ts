@@ -9,6 +9,9 @@ export const repositoryRoot = dirname(fileURLToPath(import.meta.url));
 /** The folder of each part's compiled code, relative to the checkout. */
 export const outputFolder = { node: "node-bin/dist", actions: "actions/dist" } as const;
 
+/** Those of the scripts that no node runs: each is a function of Lambda, which exports its handler and needs no launcher. */
+export const lambdaFunctions: readonly string[] = ["raft-lifecycle"];
+
 /** Names of the scripts of a node: every `node-bin/*.ts` is one. */
 export function nodeScripts(root: string): string[] {
   return readdirSync(join(root, "node-bin"), { withFileTypes: true })

@@ -6,6 +6,7 @@ import { type OutputChunk, type RolldownOptions, rolldown } from "rolldown";
 import {
   actionNames,
   actionOptions,
+  lambdaFunctions,
   nodeScriptOptions,
   nodeScripts,
   outputFolder,
@@ -110,7 +111,8 @@ async function bundleNode(root: string): Promise<BuiltFile[]> {
   const names = nodeScripts(root);
   const chunks: OutputChunk[] = [];
   for (const name of names) chunks.push(...(await bundle(nodeScriptOptions(root, name))));
-  const launchers = names.map((name) => ({ name, content: launcherText(name), executable: true }));
+  const launched = names.filter((name) => !lambdaFunctions.includes(name));
+  const launchers = launched.map((name) => ({ name, content: launcherText(name), executable: true }));
   return [...(await filesOfChunks(chunks)), ...launchers];
 }
 

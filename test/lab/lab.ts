@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +13,7 @@ import {
   type Cloud,
   type ClusterResources,
   createCluster,
+  createLifecycleFunction,
   type FaultApi,
   type Routing,
   startCloud,
@@ -165,6 +167,11 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     );
     const cluster = kept === undefined ? created : await phase("kept data", () => putBack(paths, kept, cloud, created));
     const binDir = await phase("node scripts", () => scripts);
+    const lifecycle = join(binDir, "raft-lifecycle.mjs");
+    // Scripts that somebody else gave may be stand-ins for some of them only.
+    if (existsSync(lifecycle)) {
+      await phase("termination function", () => createLifecycleFunction(cloud, cluster, lifecycle));
+    }
     const hypervisor = startHypervisor({
       cloud,
       cluster,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { build } from "../../.ci/build.ts";
-import { nodeScripts, repositoryRoot } from "../../rolldown.config.ts";
+import { lambdaFunctions, nodeScripts, repositoryRoot } from "../../rolldown.config.ts";
 import { runProcess } from "./process.ts";
 
 const sources = ["actions", "node-bin", "package.json", "package-lock.json", "rolldown.config.ts", ".ci"];
@@ -82,8 +82,23 @@ describe("the build", () => {
     const files = (await readdir(join(checkout("one"), "node-bin/dist"))).filter((name) => !name.startsWith("."));
     const names = nodeScripts(repositoryRoot);
     expect(names).toContain("operation");
-    expect(files.sort()).toEqual(["licenses.txt", ...names, ...names.map((name) => `${name}.mjs`)].sort());
+    const launched = names.filter((name) => !lambdaFunctions.includes(name));
+    expect(files.sort()).toEqual(["licenses.txt", ...launched, ...names.map((name) => `${name}.mjs`)].sort());
   });
+
+  it.each(lambdaFunctions)(
+    "makes of %s a file that exports its handler and does nothing when it is loaded",
+    async (name) => {
+      const file = join(checkout("one"), "node-bin/dist", `${name}.mjs`);
+      const look = `const { handler } = await import(process.argv[1]); console.log(typeof handler, process.getActiveResourcesInfo().length)`;
+      const ended = await runProcess([process.execPath, "--input-type=module", "-e", look, file], {
+        env: {},
+        cwd: "/",
+        timeoutMs: 20_000,
+      });
+      expect(ended).toMatchObject({ exitCode: 0, stderr: "", stdout: expect.stringMatching(/^function \d+\n$/) });
+    },
+  );
 
   it("runs a node's script through its launcher from any folder, by a link, with a compile cache beside it", async () => {
     const bin = join(checkout("one"), "node-bin/dist");

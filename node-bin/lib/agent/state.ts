@@ -270,5 +270,6 @@ export const nodeStatus = (state: AgentState, self: AgentSelf, highestFence: num
   serves_writes: writesVerdict(state, self, now),
   serves_reads: readsVerdict(state, self, now),
   ...(state.orchestrator.raft && { raft: state.orchestrator.raft }),
+  leaving: state.leaving ?? "no",
   problems: problemsOf(state),
 });

@@ -4,6 +4,7 @@ import type { ElasticLoadBalancingV2Client } from "@aws-sdk/client-elastic-load-
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import type { SNSClient } from "@aws-sdk/client-sns";
+import type { SSMClient } from "@aws-sdk/client-ssm";
 import type { DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
 
 /** Where and from which address AWS is called. */
@@ -26,6 +27,7 @@ export interface Aws {
   autoScaling(): Promise<AutoScalingClient>;
   elbv2(): Promise<ElasticLoadBalancingV2Client>;
   sns(): Promise<SNSClient>;
+  ssm(): Promise<SSMClient>;
   /** Closes the connections of the clients that were made. */
   close(): void;
 }
@@ -104,6 +106,10 @@ export const makeAws = ({ region, sourceAddress }: AwsOptions): Aws => {
     sns: once(async () => {
       const { SNSClient } = await import("./sdk/sns.ts");
       return opening(new SNSClient(settings(control)));
+    }),
+    ssm: once(async () => {
+      const { SSMClient } = await import("./sdk/ssm.ts");
+      return opening(new SSMClient(settings(control)));
     }),
     close: () => {
       for (const client of opened) client.destroy();

@@ -32,6 +32,10 @@ export type PromotionDecision =
     }
   | { readonly promote: undefined; readonly because: string };
 
+/** How many of the recorded ackers have to be frozen, so that every acknowledged write lies with at least one of them. */
+export const ackersToFreeze = ({ ackers, wait_count }: Pick<TopologyRecord, "ackers" | "wait_count">): number =>
+  ackers.length - wait_count + 1;
+
 /**
  * The safe promotion. With N recorded ackers and a wait count of w every acknowledged write lies with at least w of them, so
  * N-w+1 frozen ones, each in its recorded incarnation, hold all of them between them. What they hold are prefixes of one
@@ -41,7 +45,7 @@ export const decidePromotion = (view: PromotionView, gtid: GtidSets): PromotionD
   const { record, frozen, refused, preferred, acceptLoss = false } = view;
   const isCounted = (replica: FrozenReplica): boolean => isListed(record, replica.instanceId, replica.incarnation);
   const counted = frozen.filter(isCounted);
-  const needed = record.ackers.length - record.wait_count + 1;
+  const needed = ackersToFreeze(record);
   const missing = record.ackers
     .map((acker) => acker.instance_id)
     .filter((id) => !counted.some((replica) => replica.instanceId === id));

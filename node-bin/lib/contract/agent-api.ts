@@ -113,6 +113,11 @@ export const NodeStatus = v.object({
   serves_reads: Verdict,
   /** Peers as this node's failover engine knows them, when it is one with peers (Orchestrator's raft). */
   raft: v.optional(v.object({ peers: v.array(v.object({ address: v.string(), alive: v.boolean() })) })),
+  /**
+   * Whether the agent knows that its group is about to terminate this instance, and whether it has let it go. Only the agent
+   * itself says it: it is absent from a status that was made up because the agent did not answer.
+   */
+  leaving: v.optional(v.picklist(["no", "leaving", "let-go"])),
   /** What keeps this node from where it should be, in words for people; empty when all is well. */
   problems: v.array(v.string()),
 });

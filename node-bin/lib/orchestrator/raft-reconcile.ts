@@ -29,8 +29,16 @@ export type RaftStep =
   | { readonly do: "restart"; readonly because: string }
   | { readonly do: "nothing"; readonly because: string };
 
-/** States of an instance that will not come back; one in `Terminating:Wait` still hands over. */
+/** States of an instance that will not come back. */
 const gone = new Set(["Terminating:Proceed", "Terminated", "Detached"]);
+
+/**
+ * Whether raft may count on an instance. One that is held in `Terminating:Wait` still hands over, for as long as its
+ * Orchestrator answers: one that has ended it, or is dead, would only raise the quorum until its hook is completed. A node
+ * that asks itself whether it is one of them does so by its state alone.
+ */
+const isMember = ({ address, answers, lifecycleState }: RaftInstance, self: string): boolean =>
+  !gone.has(lifecycleState) && (answers || address === self || !lifecycleState.startsWith("Terminating"));
 
 /** Addresses sorted as numbers, so that all nodes write the same file. */
 const sorted = (addresses: Iterable<string>): string[] => {
@@ -46,7 +54,7 @@ const nothing = (because: string): RaftStep => ({ do: "nothing", because });
  * believe in a quorum that it is part of. Removals come before additions, because a dead peer raises the quorum.
  */
 export const nextRaftStep = (view: RaftView): RaftStep => {
-  const members = sorted(view.instances.filter((each) => !gone.has(each.lifecycleState)).map((each) => each.address));
+  const members = sorted(view.instances.filter((each) => isMember(each, view.self)).map((each) => each.address));
   if (!members.includes(view.self)) return nothing(`this node, ${view.self}, is not in the group or leaves it`);
   // With itself alone in the file, Orchestrator would begin a raft of its own and lead it.
   if (members.length < 2) return nothing("the group has no other instance yet");

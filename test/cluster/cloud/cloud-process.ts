@@ -8,4 +8,5 @@ const cloud = await startCloud({
   runDir: `${folder}/run`,
   persistDir: `${folder}/kept`,
 });
-process.stdout.write(`${JSON.stringify({ ...cloud.processes, endpoint: cloud.endpoint, keys: cloud.operator })}\n`);
+const { accountId, endpoint, operator: keys, processes } = cloud;
+process.stdout.write(`${JSON.stringify({ ...processes, accountId, endpoint, keys })}\n`);

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,13 +9,16 @@ import { fileURLToPath } from "node:url";
 import { CreateTableCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createFunction } from "#lab/cloud/functions.ts";
 import { startCloud } from "#lab/cloud/index.ts";
+import { signedFetch } from "#lab/cloud/signed-query.ts";
 import { eventually, startTestCloud } from "./harness.ts";
 
 interface Started {
   readonly child: ChildProcess;
   readonly moto: number;
   readonly ministack: number;
+  readonly accountId: string;
   readonly endpoint: string;
   readonly keys: { accessKeyId: string; secretAccessKey: string };
 }
@@ -87,6 +90,36 @@ describe("SIGKILL of the process that started the cloud", () => {
     expect(await Body?.transformToString()).toBe("object");
     second.child.kill("SIGKILL");
     await eventually("the end of the emulators", () => ![second.moto, second.ministack].some(isAlive), 12_000);
+  });
+});
+
+describe("SIGKILL while a function is at work", () => {
+  it("ends the function, which would go on for as long as its own time lasts", async () => {
+    const { accountId, child, endpoint, keys } = await start();
+    const owner = { accountId, endpoint, operator: keys, region: "us-east-1" };
+    const name = "at-work";
+    const pidFile = join(folder, "pid");
+    const code = `
+      import { writeFileSync } from "node:fs";
+      export const handler = () => {
+        writeFileSync(process.env.PID_FILE, String(process.pid));
+        return new Promise(() => setInterval(() => {}, 1000));
+      };`;
+    const made = await createFunction(owner, { name, code, timeoutSeconds: 60, environment: { PID_FILE: pidFile } });
+    expect(made.status).toBe(201);
+    await signedFetch(owner, "lambda", {
+      method: "POST",
+      path: `/2015-03-31/functions/${name}/invocations`,
+      headers: { "content-type": "application/json", "x-amz-invocation-type": "Event" },
+      body: "{}",
+    });
+    const pid = await eventually(
+      "the function's process",
+      async () => Number(await readFile(pidFile, "utf8")) || undefined,
+    );
+    expect(isAlive(pid)).toBe(true);
+    child.kill("SIGKILL");
+    await eventually("the end of the function", () => !isAlive(pid), 12_000);
   });
 });
 

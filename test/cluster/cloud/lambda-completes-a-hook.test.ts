@@ -1,4 +1,3 @@
-import { crc32 } from "node:zlib";
 import {
   AutoScalingClient,
   CompleteLifecycleActionCommand,
@@ -7,8 +6,8 @@ import {
 } from "@aws-sdk/client-auto-scaling";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { lifecycleHooks } from "#contract/names.ts";
+import { callOnTermination, createFunction, eventBridge } from "#lab/cloud/functions.ts";
 import { type ClusterResources, createCluster } from "#lab/cloud/index.ts";
-import { signedFetch } from "#lab/cloud/signed-query.ts";
 import { eventually, startTestCloud, type TestCloud } from "./harness.ts";
 
 let test: TestCloud;
@@ -24,26 +23,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await test?.close();
 });
-
-/** A zip archive with one file that is not compressed. */
-const zipOf = (name: string, content: string): Buffer => {
-  const [data, file] = [Buffer.from(content), Buffer.from(name)];
-  const common = Buffer.alloc(26);
-  common.writeUInt16LE(20, 0);
-  common.writeUInt16LE(0x21, 8);
-  common.writeUInt32LE(crc32(data), 10);
-  common.writeUInt32LE(data.length, 14);
-  common.writeUInt32LE(data.length, 18);
-  common.writeUInt16LE(file.length, 22);
-  const local = Buffer.concat([Buffer.from("PK\x03\x04"), common, file, data]);
-  const central = Buffer.concat([Buffer.from("PK\x01\x02\x14\x00"), common, Buffer.alloc(14), file]);
-  const end = Buffer.alloc(18);
-  end.writeUInt16LE(1, 4);
-  end.writeUInt16LE(1, 6);
-  end.writeUInt32LE(central.length, 8);
-  end.writeUInt32LE(local.length, 12);
-  return Buffer.concat([local, central, Buffer.from("PK\x05\x06"), end]);
-};
 
 /** Completes the hook of the event, by the endpoint that the function is given. */
 const code = `
@@ -65,51 +44,18 @@ export const handler = async (event) => {
 };
 `;
 
-const events = async (operation: string, body: unknown): Promise<unknown> => {
-  const response = await signedFetch(test.cloud, "events", {
-    method: "POST",
-    path: "/",
-    headers: { "content-type": "application/x-amz-json-1.1", "x-amz-target": `AWSEvents.${operation}` },
-    body: JSON.stringify(body),
-  });
-  if (!response.ok) throw new Error(`${operation}: ${response.status} ${await response.text()}`);
-  return response.json();
-};
-
-const createFunction = (authorize: boolean): Promise<Response> => {
-  const request = {
-    method: "POST",
-    path: "/2015-03-31/functions",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      FunctionName: "lifecycle",
-      Runtime: "nodejs22.x",
-      Handler: "index.handler",
-      Role: `arn:aws:iam::${test.cloud.accountId}:role/lambda`,
-      Timeout: 30,
-      Code: { ZipFile: zipOf("index.mjs", code).toString("base64") },
-    }),
-  };
+const makeFunction = (authorize: boolean): Promise<Response> => {
   const stranger = { ...test.cloud, operator: { ...test.cloud.operator, secretAccessKey: "guess" } };
-  return signedFetch(authorize ? test.cloud : stranger, "lambda", request);
+  return createFunction(authorize ? test.cloud : stranger, { name: "lifecycle", code, timeoutSeconds: 30 });
 };
 
 it("a function is only taken from the lab's owner: it runs on this machine", async () => {
-  expect((await createFunction(false)).status).toBe(403);
-  expect((await createFunction(true)).status).toBe(201);
+  expect((await makeFunction(false)).status).toBe(403);
+  expect((await makeFunction(true)).status).toBe(201);
 });
 
 it("a function that is told by an event completes the termination of an instance", async () => {
-  await events("PutRule", {
-    Name: "terminate",
-    EventPattern: JSON.stringify({
-      source: ["aws.autoscaling"],
-      "detail-type": ["EC2 Instance-terminate Lifecycle Action"],
-      detail: { AutoScalingGroupName: [cluster.asgName] },
-    }),
-  });
-  const arn = `arn:aws:lambda:${test.cloud.region}:${test.cloud.accountId}:function:lifecycle`;
-  await events("PutTargets", { Rule: "terminate", Targets: [{ Id: "lambda", Arn: arn }] });
+  await callOnTermination(test.cloud, cluster.asgName, "lifecycle");
 
   const [instance] = test.cloud.instances();
   if (instance === undefined) throw new Error("There is no instance.");
@@ -135,7 +81,7 @@ it("a function that is told by an event completes the termination of an instance
 });
 
 it("nobody else can put events in the name of AWS", async () => {
-  const answer = await events("PutEvents", {
+  const answer = await eventBridge(test.cloud, "PutEvents", {
     Entries: [{ Source: "aws.autoscaling", DetailType: "EC2 Instance-terminate Lifecycle Action", Detail: "{}" }],
   });
   expect(answer).toMatchObject({ FailedEntryCount: 1 });

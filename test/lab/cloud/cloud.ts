@@ -25,7 +25,7 @@ const gatewayPort = 4566;
 const firstBalancerHost = 10;
 const defaultTimeFactor = 10;
 
-/** Calls that decide what runs on this machine: they need the operator's own signature. */
+/** Calls that decide what runs on this machine: they need the operator's own signature; functions may send what there is. */
 const signedOperations = new Set([
   "SendCommand",
   "CancelCommand",
@@ -84,6 +84,7 @@ export const startCloud = async (options: CloudOptions): Promise<Cloud> => {
   if (persistDir === undefined) await rm(objectsDir, { recursive: true, force: true });
   await mkdir(objectsDir, { recursive: true, mode: 0o700 });
 
+  const principals = createPrincipals(accountId);
   const opened: Closable[] = [];
   const closeAll = async (): Promise<void> => {
     const failures: unknown[] = [];
@@ -112,6 +113,9 @@ export const startCloud = async (options: CloudOptions): Promise<Cloud> => {
         environment: {
           // Functions of the emulated Lambda run on this Node.
           PATH: `${dirname(process.execPath)}:${process.env.PATH ?? "/usr/bin:/bin"}`,
+          NODE_OPTIONS: `--import=${new URL("./emulators/function_lifeline.mjs", import.meta.url).href}`,
+          // The emulator hands its own secret to functions.
+          AWS_SECRET_ACCESS_KEY: principals.functions.secretAccessKey,
           MINISTACK_ACCOUNT_ID: accountId,
           MINISTACK_REGION: region,
           AWS_DEFAULT_REGION: region,
@@ -144,7 +148,6 @@ export const startCloud = async (options: CloudOptions): Promise<Cloud> => {
     }
 
     const place = { accountId, region };
-    const principals = createPrincipals(accountId);
     const faults = createFaults();
     const clients = createEmulatorClients(emulators, place);
     opened.push({ close: async () => clients.close() });
@@ -250,8 +253,10 @@ export const startCloud = async (options: CloudOptions): Promise<Cloud> => {
     const autoScaling = createAutoScalingApi(members, inventory);
 
     const verified = async (call: BufferedCall): Promise<void> => {
-      const { method, path, query, body, request } = call;
-      await verifySignature({ method, path, query, body, headers: request.headers }, principals.operator, new Date());
+      const { method, path, query, body, operation, principal, request } = call;
+      const isFunctions = principal === "lambda" && operation === "SendCommand";
+      const keys = isFunctions ? principals.functions : principals.operator;
+      await verifySignature({ method, path, query, body, headers: request.headers }, keys, new Date());
     };
     const answer = async (call: BufferedCall): Promise<Answer> => {
       const { service, operation, form, forward } = call;

@@ -1,5 +1,6 @@
 export { startCloud } from "./cloud.ts";
 export type { Fault, FaultApi } from "./faults.ts";
+export { createLifecycleFunction } from "./functions.ts";
 export { type ClusterResources, createCluster, type Routing } from "./quick-start.ts";
 export type {
   AccessKeys,

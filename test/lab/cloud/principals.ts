@@ -4,6 +4,8 @@ import type { AccessKeys } from "./types.ts";
 /** Who may call the lab's AWS. Keys are new for each lab. */
 export interface Principals {
   readonly operator: AccessKeys;
+  /** What functions of the emulated Lambda sign with; the emulator gives it to them. */
+  readonly functions: AccessKeys;
   readonly labSecret: string;
   isLabSecret(given: string | undefined): boolean;
   /** The keys that an instance's metadata service hands out; the access key id names the instance. */
@@ -25,6 +27,7 @@ export const createPrincipals = (accountId: string): Principals => {
   const labSecret = derived("lab secret");
   return {
     operator,
+    functions: { accessKeyId: accountId, secretAccessKey: derived("functions") },
     labSecret,
     isLabSecret: (given) => {
       const [a, b] = [Buffer.from(given ?? ""), Buffer.from(labSecret)];

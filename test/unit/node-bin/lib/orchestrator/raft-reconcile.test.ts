@@ -47,6 +47,29 @@ describe("the next step towards peers that are the group's instances", () => {
       { do: "nothing" },
     ],
     [
+      "a peer that is held for its termination and does not answer any more: the file first",
+      { instances: [instance(a), instance(b), instance(c, "Terminating:Wait", false)] },
+      { do: "rewrite-file", nodes: [a, b] },
+    ],
+    [
+      "a peer that is held for its termination and does not answer any more",
+      { instances: [instance(a), instance(b), instance(c, "Terminating:Wait", false)], fileNodes: [a, b] },
+      { do: "remove-peer", address: c },
+    ],
+    [
+      "its replacement is here before the hook of a dead node is completed: the dead peer goes first",
+      {
+        instances: [instance(a), instance(b), instance(c, "Terminating:Wait", false), instance(d)],
+        fileNodes: [a, b, d],
+      },
+      { do: "remove-peer", address: c },
+    ],
+    [
+      "this node is held for its termination, and its own Orchestrator does not answer",
+      { instances: [instance(a, "Terminating:Wait", false), instance(b), instance(c)], peers: undefined },
+      { do: "nothing", because: expect.stringContaining("does not answer") },
+    ],
+    [
       "a peer whose instance is terminated",
       { instances: [instance(a), instance(b), instance(c, "Terminated")], fileNodes: [a, b] },
       { do: "remove-peer", address: c },
@@ -105,7 +128,9 @@ describe("the next step towards peers that are the group's instances", () => {
       fc.property(view, (seen) => {
         const step = nextRaftStep(seen);
         const staying = (found: RaftInstance | undefined): boolean =>
-          found !== undefined && !["Terminating:Proceed", "Terminated"].includes(found.lifecycleState);
+          found !== undefined &&
+          !["Terminating:Proceed", "Terminated"].includes(found.lifecycleState) &&
+          (found.answers || found.lifecycleState !== "Terminating:Wait");
         if (step.do === "rewrite-file") {
           expect(step.nodes).toContain(seen.self);
           expect(step.nodes.length).toBeGreaterThan(1);
