@@ -62,6 +62,8 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
 export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<void> => {
   const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
+  // An agent that was started anew knows nothing at first, and for long when the store is away: what is registered stays.
+  if (state.recordAt === Number.NEGATIVE_INFINITY || state.bootstrap === undefined) return;
   const [instance, write, read, member] = await Promise.all([
     ec2.describeInstances({ ids: [instanceId] }).then((all) => all[0]),
     targetGroups.targets(config.write_target_group_arn),

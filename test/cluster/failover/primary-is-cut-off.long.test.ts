@@ -33,6 +33,28 @@ describe("the primary loses DynamoDB", () => {
     await here.expectSound(writing);
   });
 
+  it("alone, and its agent is started anew: it stays in the target groups, and writes go on", async () => {
+    const { primary, record } = await roles(here.lab);
+    const writing = await here.clientsWrite(2);
+    cutFromStore([primary.instanceId]);
+    await here.lab.machine(primary.name).killProcess("agent");
+    await here.lab.waitUntil(
+      "its agent answers, and has not read the record",
+      async () => {
+        const { role } = await here.lab.status(primary.name);
+        return role === "unknown" || role;
+      },
+      15_000,
+    );
+    await delay(wellPastALease);
+    const seen = (await here.lab.overview()).nodes.find(({ name }) => name === primary.name);
+    expect(["in", "unhealthy"]).toContain(seen?.writeTarget);
+    await writesGoOn(here.lab, writing, 5000);
+    expect((await here.lab.topology())?.fence).toBe(record.fence);
+    here.lab.faults.clear();
+    await here.expectSound(writing);
+  });
+
   it("with everybody else: nobody is replaced; when it then dies nobody is promoted before DynamoDB is back", async () => {
     const { primary } = await roles(here.lab);
     const writing = await here.clientsWrite(2);
