@@ -6,10 +6,11 @@ import { parseArgs } from "node:util";
 
 /**
  * Runs the test layers one after another and prints one closing line for all of them. A layer that ran no test fails, and a
- * test that was skipped is named. `--full` adds the long files (`*.long.test.ts`); positional arguments choose layers.
+ * test that was skipped is named. `--full` adds the long files (`*.long.test.ts`) and all situations of the layer `registration`;
+ * positional arguments choose layers.
  */
 
-const layers = ["unit", "release", "cluster"] as const;
+const layers = ["unit", "release", "cluster", "registration"] as const;
 
 interface Report {
   readonly numPassedTests: number;

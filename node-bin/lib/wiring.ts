@@ -205,6 +205,7 @@ export const wireSwitchover = (node: WiredNode, log: Log): OperationDefinition<S
     operationLock: node.lock("operation", "nothing: the plan only looks"),
     nodeAt: (at) => clusterNode(node.agents, at),
     sleep: pause,
+    routing: config.write_routing,
     me: identity.instanceId,
     election: node.lock("election", `switchover by ${identity.instanceId}`),
     log,

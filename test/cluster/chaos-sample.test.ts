@@ -8,7 +8,7 @@ import { printJournalsOnFailure, startTestLab } from "./lab-fixture.ts";
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await startTestLab({ routing: "forward" });
+  lab = await startTestLab();
   await lab.waitHealthy();
 });
 afterAll(() => lab?.down());

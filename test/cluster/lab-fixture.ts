@@ -1,13 +1,18 @@
 import { onTestFailed, type TestContext } from "vitest";
 import { ports } from "#contract/ports.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
+import type { Routing } from "#lab/cloud/index.ts";
 import type { LabNode } from "#lab/controls.ts";
 import { type Lab, type LabOptions, startLab } from "#lab/lab.ts";
 import type { SqlLogin } from "#lab/sql.ts";
 
+/** How clients reach the primary in the labs of this run: the project `registration` has the same files run the other way. */
+export const testRouting: Routing = process.env.PERCONA_TEST_ROUTING === "registration" ? "registration" : "forward";
+
 /** Starts a lab for one test file; set-up lines go to standard error when `PERCONA_LAB_VERBOSE` is set. */
 export const startTestLab = (options: LabOptions = {}): Promise<Lab> =>
   startLab({
+    routing: testRouting,
     report: (line) => {
       if (process.env.PERCONA_LAB_VERBOSE) process.stderr.write(`${line}\n`);
     },

@@ -5,6 +5,7 @@ import { type SeenTarget, targetsOf } from "#actions/lib/aws/targets.ts";
 import type { NodeStatus } from "#contract/agent-api.ts";
 import { messageOf } from "#contract/failure-reasons.ts";
 import { units } from "#contract/names.ts";
+import { ports } from "#contract/ports.ts";
 import { type TopologyRecord, waitCountFor } from "#contract/topology.ts";
 import type { ClusterResources } from "./cloud/index.ts";
 import type { LabNode } from "./controls.ts";
@@ -214,5 +215,15 @@ function missingFrom(configured: number, seen: Seen, all: readonly NodeView[]): 
     const state = isPrimary ? node.writeTarget : node.readTarget;
     if (state !== "in") missing.push(`${node.name}: ${state} in the ${group} group`);
   }
-  return missing;
+  return [...missing, ...strayWriters(seen)];
+}
+
+/** Targets of the write group besides the primary, where mysqld itself is the target. */
+function strayWriters({ nodes, record, writeTargets }: Seen): string[] {
+  return writeTargets
+    .filter(({ id, port, state }) => port === ports.mysql && id !== record?.instance_id && state !== "draining")
+    .map(({ id, state }) => {
+      const name = nodes.find(({ node }) => node.instanceId === id)?.node.name ?? id;
+      return `${name}: ${state} in the write group, and not the primary`;
+    });
 }

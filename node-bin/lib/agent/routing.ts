@@ -1,8 +1,28 @@
+import { messageOf } from "#contract/failure-reasons.ts";
 import { tags } from "#contract/tags.ts";
 import { type RoutingRepair, routingRepairs } from "../cluster/routing.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
 import { type AgentSelf, readsVerdict, writesVerdict } from "./state.ts";
+
+/**
+ * Clients that the load balancer sent to this node after it was demoted are where they cannot write. Readers are not among them:
+ * a node is put into the read group after it was taken out of the write group.
+ */
+const endLateSessions = async ({ config, log, mysqlForWrites, state }: AgentContext): Promise<void> => {
+  if (config.write_routing !== "registration" || !state.mysql.up) return;
+  const ended = await mysqlForWrites.endClientSessions().catch((error: unknown) => {
+    log.warn(`sessions: ${messageOf(error)}`);
+    return 0;
+  });
+  if (ended > 0) log.info(`ended ${ended} sessions that came to a node where nobody can write`);
+};
+
+/** Whether the record, read now, still names this node under the fence that it knows. */
+const isStillRecorded = async ({ identity, state, topology }: AgentContext): Promise<boolean> => {
+  const record = await topology.read();
+  return record?.instance_id === identity.instanceId && record.fence === state.record?.fence;
+};
 
 const repair = async (context: AgentContext, change: RoutingRepair): Promise<void> => {
   const { autoScaling, config, ec2, identity, targetGroups, log } = context;
@@ -16,7 +36,13 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
       return log.info("registered for writes");
     case "deregister-write":
       await targetGroups.deregister(config.write_target_group_arn, instanceId);
-      return log.info("deregistered from writes");
+      log.info("deregistered from writes");
+      return endLateSessions(context);
+    case "deregister-other-write":
+      // Whoever has replaced this node meanwhile must not be taken out by it.
+      if (!(await isStillRecorded(context))) return;
+      await targetGroups.deregister(config.write_target_group_arn, change.instanceId);
+      return log.info(`deregistered ${change.instanceId} from writes: it is not the primary`);
     case "register-read":
       await targetGroups.register(config.read_target_group_arn, instanceId);
       return log.info("registered for reads");
@@ -42,14 +68,19 @@ const quietMs = 1000;
 export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<void> => {
   const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
+  // An agent that was started anew knows nothing at first, and for long when the store is away: what is registered stays.
+  if (state.recordAt === Number.NEGATIVE_INFINITY || state.bootstrap === undefined) return;
   const quiet = state.newPrimaryAt + quietMs - monotonicMs();
   if (config.write_routing === "forward" && quiet > 0) await pause(quiet, context.signal);
   const [instance, write, read, member] = await Promise.all([
     ec2.describeInstances({ ids: [instanceId] }).then((all) => all[0]),
-    targetGroups.targetHealth(config.write_target_group_arn, instanceId),
+    targetGroups.targets(config.write_target_group_arn),
     targetGroups.targetHealth(config.read_target_group_arn, instanceId),
     autoScaling.instanceLifecycle(instanceId),
   ]);
+  const writers = write.filter((target) => target.registered).map((target) => target.instanceId);
+  // The replaced primary may be gone already. Who never was a node of this cluster is a person's matter.
+  const nodes = [...(state.peers ?? []).map((peer) => peer.instanceId), state.record?.failover_from];
   const now = monotonicMs();
   const repairs = routingRepairs({
     servesWrites: writesVerdict(state, self, now),
@@ -59,9 +90,11 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
     joined: state.bootstrap?.state === "joined",
     leaving: state.leaving !== undefined,
     mode: config.write_routing,
+    leaseHeld: state.lease?.held() ?? false,
     seen: {
       roleTag: instance?.tags[tags.role],
-      inWriteGroup: write.registered,
+      inWriteGroup: writers.includes(instanceId),
+      othersInWriteGroup: writers.filter((id) => id !== instanceId && nodes.includes(id)),
       inReadGroup: read.registered,
       // A group can protect only those of its instances that are in service.
       protectedFromScaleIn: member?.lifecycleState === "InService" ? member.protectedFromScaleIn : undefined,

@@ -45,8 +45,9 @@ const settlingEveryMs = 80;
 /** How often EC2 is asked who is in the cluster, milliseconds; more often while somebody is missing. */
 const peersEveryMs = 10_000;
 const peersSoonMs = 3000;
-/** How often the outside is compared with the record when nothing changed here, milliseconds. */
+/** How often the outside is compared with the record when nothing changed here, milliseconds; more often when that failed. */
 const reconcileEveryMs = 10_000;
+const reconcileAgainMs = 2000;
 
 const watchSelf = async (context: AgentContext, data: DataDirectories): Promise<void> => {
   const { config, state } = context;
@@ -233,7 +234,7 @@ export const runAgent = async (
     { name: "held commits", everyMs: often(500), round: () => releaseHeldCommits(context) },
     {
       name: "routing",
-      everyMs: reconcileEveryMs,
+      everyMs: () => (state.problems.has("routing") ? reconcileAgainMs : reconcileEveryMs),
       round: () => reconcileRouting(context, self),
       wakeOn: () => routingKey(context, self),
     },

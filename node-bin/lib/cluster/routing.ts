@@ -13,9 +13,13 @@ export interface RoutingView {
   /** Its group is about to terminate it. */
   readonly leaving: boolean;
   readonly mode: "forward" | "registration";
+  /** It holds the primary lease, by its own clock: nobody has replaced it. */
+  readonly leaseHeld: boolean;
   readonly seen: {
     readonly roleTag: string | undefined;
     readonly inWriteGroup: boolean;
+    /** Other nodes of this cluster that are in the write group. */
+    readonly othersInWriteGroup: readonly string[];
     readonly inReadGroup: boolean;
     readonly protectedFromScaleIn: boolean | undefined;
   };
@@ -25,12 +29,14 @@ export interface RoutingView {
 export type RoutingRepair =
   | { readonly repair: "tag-role"; readonly value: string }
   | { readonly repair: "register-write" | "deregister-write" | "register-read" | "deregister-read" }
+  | { readonly repair: "deregister-other-write"; readonly instanceId: string }
   | { readonly repair: "protect" | "unprotect" };
 
 /**
  * What has to change so that tags, target groups and scale-in protection say what the record says. With `forward` routing
  * every node is in both groups: a failover then needs nothing of the load balancer. With `registration` routing the primary
- * is in the write group and replicas are in the read group. Taking out comes before putting in.
+ * is in the write group and replicas are in the read group. Taking out comes before putting in. The primary also takes out of
+ * the write group who cannot do so itself, because its node is dead or does not know yet that it was replaced.
  * A replica that is merely behind stays registered: its health check takes it out of the traffic and back again.
  */
 export const routingRepairs = (view: RoutingView): RoutingRepair[] => {
@@ -45,6 +51,9 @@ export const routingRepairs = (view: RoutingView): RoutingRepair[] => {
   if (seen.inReadGroup && !reads) repairs.push({ repair: "deregister-read" });
   if (writes && !seen.inWriteGroup && (forwards || view.servesWrites.ok)) repairs.push({ repair: "register-write" });
   if (reads && !seen.inReadGroup && (forwards || view.servesReads.ok)) repairs.push({ repair: "register-read" });
+  if (view.mode === "registration" && leads && view.servesWrites.ok && view.leaseHeld) {
+    for (const instanceId of seen.othersInWriteGroup) repairs.push({ repair: "deregister-other-write", instanceId });
+  }
   const role = leads ? roleTagValue.primary : follows ? roleTagValue.replica : undefined;
   if (role !== undefined && seen.roleTag !== role) repairs.push({ repair: "tag-role", value: role });
   if (leads && seen.protectedFromScaleIn === false) repairs.push({ repair: "protect" });

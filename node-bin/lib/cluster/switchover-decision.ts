@@ -28,6 +28,8 @@ export interface SwitchoverView {
   readonly input: SwitchoverInput;
   /** The operation that holds the lock, when it is another one. */
   readonly otherOperation: string | undefined;
+  /** How clients reach the primary. */
+  readonly routing: "forward" | "registration";
 }
 
 /** What would be done. */
@@ -212,6 +214,11 @@ export const decideSwitchover = (view: SwitchoverView, gtid: PlanGtidSets): Swit
   } else if (primaryUp && others.length < record.wait_count) {
     warnings.push(
       `Only ${others.length} other replicas answer; commits wait until the old primary follows, which takes some seconds.`,
+    );
+  }
+  if (view.routing === "registration") {
+    warnings.push(
+      "Clients of the load balancer wait longer than this says: with write_routing = registration the new primary is put into the write group when it is open, and gets connections when its health checks have passed.",
     );
   }
   if (forced) {

@@ -25,6 +25,10 @@ beforeAll(async () => {
   cluster = await createCluster(cloud, { clusterId: "targets", nodes: 3, routing: "registration" });
   const options = { endpoint: cloud.endpoint, region: cloud.region, credentials: cloud.operator, maxAttempts: 1 };
   balancing = new ElasticLoadBalancingV2Client(options);
+  await modify({
+    "deregistration_delay.timeout_seconds": "60",
+    "deregistration_delay.connection_termination.enabled": "false",
+  });
   for (const { instanceId, privateIp } of cloud.instances()) {
     nodes.push({ instanceId, node: await startFakeNode(privateIp) });
   }
@@ -36,6 +40,13 @@ afterAll(async () => {
   await test?.close();
 });
 
+const modify = (attributes: Readonly<Record<string, string>>): Promise<unknown> =>
+  balancing.send(
+    new ModifyTargetGroupAttributesCommand({
+      TargetGroupArn: cluster.writeTargetGroupArn,
+      Attributes: Object.entries(attributes).map(([Key, Value]) => ({ Key, Value })),
+    }),
+  );
 const at = (n: number): { instanceId: string; node: FakeNode } => {
   const found = nodes[n];
   if (found === undefined) throw new Error(`There is no node ${n}.`);
@@ -189,12 +200,7 @@ describe("a target that is deregistered", () => {
   });
 
   it("loses its connections after the delay when the group says so", async () => {
-    await balancing.send(
-      new ModifyTargetGroupAttributesCommand({
-        TargetGroupArn: cluster.writeTargetGroupArn,
-        Attributes: [{ Key: "deregistration_delay.connection_termination.enabled", Value: "true" }],
-      }),
-    );
+    await modify({ "deregistration_delay.connection_termination.enabled": "true" });
     await primaryIs(0);
     const client = await open();
     const error = once(client.socket, "error");

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it } from "vitest";
 import { units } from "#contract/names.ts";
 import type { LabNode } from "#lab/controls.ts";
 import type { Lab } from "#lab/lab.ts";
-import { printJournalsOnFailure, roles, startTestLab, writableNodes } from "../lab-fixture.ts";
+import { roles, writableNodes } from "../lab-fixture.ts";
+import { useSituation } from "../situation.ts";
 import { beginSwitchover, ended, readOperation } from "../switchover-fixture.ts";
-import { expectAllThere, makeTable, startWriting } from "../writing.ts";
 import {
   agentJournals,
   journal,
@@ -19,17 +19,11 @@ import {
 import { describeWithOrchestrator } from "./real-orchestrator.ts";
 
 describeWithOrchestrator("Orchestrator is the engine", () => {
+  const here = useSituation({ engine: "orchestrator" });
   let lab: Lab;
   let leader: LabNode;
-  beforeAll(async () => {
-    lab = await startTestLab({ engine: "orchestrator" });
-    await lab.waitHealthy();
-    await makeTable(lab);
-  });
-  afterAll(() => lab?.down());
   beforeEach(async () => {
-    printJournalsOnFailure(() => lab, 60);
-    await lab.waitHealthy();
+    lab = here.lab;
     leader = await settledRaft(lab);
     await seenByOrchestrator(lab, (await roles(lab)).primary);
   });
@@ -44,17 +38,10 @@ describeWithOrchestrator("Orchestrator is the engine", () => {
     await lab.waitHealthy();
   };
 
-  const replaced = (old: LabNode, deadlineMs = 40_000): Promise<void> =>
-    lab.waitUntil(
-      "another node is the primary, and writes go on",
-      async () => {
-        const record = await lab.topology();
-        if (record?.instance_id === old.instanceId) return "the old primary is recorded";
-        await lab.sql("write", `INSERT INTO app.written (k) VALUES ('${performance.now()}')`);
-        return true;
-      },
-      deadlineMs,
-    );
+  const replaced = async (old: LabNode): Promise<void> => {
+    await here.anotherIsPrimary(old);
+    await here.writesAgain();
+  };
 
   it("each node's file names the group's addresses, sorted, and nobody else may read it", async () => {
     const addresses = (await lab.nodes()).map(({ address }) => address).sort();
@@ -69,8 +56,7 @@ describeWithOrchestrator("Orchestrator is the engine", () => {
 
   it("mysqld of the primary is killed: Orchestrator asks, the agents promote, Orchestrator moves nothing and may ask again", async () => {
     const { primary, record } = await roles(lab);
-    const writing = startWriting(lab);
-    await lab.waitUntil("some writes", () => writing.acknowledged() > 20 || String(writing.acknowledged()), 20_000);
+    const writing = await here.clientsWrite();
     await killForGood(primary);
     await replaced(primary);
     const now = (await roles(lab)).record;
@@ -91,8 +77,7 @@ describeWithOrchestrator("Orchestrator is the engine", () => {
     }
     expect(await orchestratorOf(lab, leader).downtimed()).toEqual([]);
     await bringBack(primary);
-    await expectAllThere(lab, await writing.stop());
-    expect(await writableNodes(lab)).toHaveLength(1);
+    await here.expectSound(writing);
     await lab.waitUntil(
       "the failover is an operation that has ended",
       async () => {
@@ -105,15 +90,12 @@ describeWithOrchestrator("Orchestrator is the engine", () => {
 
   it("the primary's whole node loses power, and raft's leadership with it when it led: another takes over, and it returns when it is booted", async () => {
     const { primary } = await roles(lab);
-    const writing = startWriting(lab);
-    await lab.waitUntil("some writes", () => writing.acknowledged() > 20 || String(writing.acknowledged()), 20_000);
+    const writing = await here.clientsWrite();
     await lab.machine(primary.name).kill();
     await replaced(primary);
     expect(await agentJournals(lab)).not.toContain("doing it without it");
-    await lab.machine(primary.name).start();
-    await lab.waitHealthy();
-    await expectAllThere(lab, await writing.stop());
-    expect(await writableNodes(lab)).toHaveLength(1);
+    await here.backAndHealthy(primary.name);
+    await here.expectSound(writing);
   });
 
   it("a switchover: recoveries are paused for its length, and on again after it", async () => {

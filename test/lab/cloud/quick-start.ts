@@ -41,7 +41,7 @@ export interface ClusterOptions {
   readonly nodes: 3 | 5;
   /** Asks for a first schema and application user; the secret then has the password `app`. */
   readonly application?: { readonly schema: string; readonly user: string };
-  /** Where the balancer sends connections on a node: to its forwarder, or to mysqld itself. Default: `registration`. */
+  /** Where the balancer sends connections on a node: to its forwarder, or to mysqld itself. Default: `forward`. */
   readonly routing?: Routing;
   /** Server version for the nodes' tag. */
   readonly serverVersion?: string;
@@ -106,12 +106,30 @@ const present = <T>(value: T | undefined, what: string): T => {
   return value;
 };
 
+/** What the two ways of routing want of a target group besides. */
+const groupAttributes = (routing: Routing, role: "write" | "read"): Record<string, string> => {
+  if (routing === "forward") {
+    return {
+      "deregistration_delay.timeout_seconds": "60",
+      // An agent that does not answer says nothing about the sessions that its node's HAProxy forwards.
+      "target_health_state.unhealthy.connection_termination.enabled": "false",
+    };
+  }
+  if (role === "read") return { "deregistration_delay.timeout_seconds": "60" };
+  // Who is taken out of the write group is read-only already: a session that stays there can only fail.
+  return {
+    "deregistration_delay.timeout_seconds": "0",
+    "deregistration_delay.connection_termination.enabled": "true",
+  };
+};
+
 /** Makes by API calls what Terraform makes for one cluster. Running it twice with one cluster id fails. */
 export const createCluster = async (cloud: Cloud, options: ClusterOptions): Promise<ClusterResources> => {
   const { clusterId, nodes, application } = options;
   const name = namePrefix(clusterId);
   const suffix = randomBytes(4).toString("hex");
-  const choice = targetChoices[options.routing ?? "forward"];
+  const routing = options.routing ?? "forward";
+  const choice = targetChoices[routing];
   const common = { endpoint: cloud.endpoint, region: cloud.region, credentials: cloud.operator };
   const ec2 = new EC2Client(common);
   const autoScaling = new AutoScalingClient(common);
@@ -176,13 +194,7 @@ export const createCluster = async (cloud: Cloud, options: ClusterOptions): Prom
     await balancing.send(
       new ModifyTargetGroupAttributesCommand({
         TargetGroupArn: arn,
-        Attributes: [
-          { Key: "deregistration_delay.timeout_seconds", Value: "60" },
-          // An agent that does not answer says nothing about the sessions that its node's HAProxy forwards.
-          ...((options.routing ?? "forward") === "forward"
-            ? [{ Key: "target_health_state.unhealthy.connection_termination.enabled", Value: "false" }]
-            : []),
-        ],
+        Attributes: Object.entries(groupAttributes(routing, role)).map(([Key, Value]) => ({ Key, Value })),
       }),
     );
     return arn;

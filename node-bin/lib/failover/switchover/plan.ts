@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import * as gtid from "#contract/gtid.ts";
+import type { NodeConfig } from "#contract/node-config.ts";
 import { type OperationPlan, operationOfPurpose, SwitchoverInput } from "#contract/operation.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
 import type { Ec2 } from "../../aws/ec2.ts";
@@ -20,6 +21,8 @@ export interface PlanParts {
   readonly operationLock: Lease;
   readonly nodeAt: (node: { readonly instanceId: string; readonly privateIp: string }) => ClusterNode;
   readonly sleep: (ms: number) => Promise<void>;
+  /** How clients reach the primary. */
+  readonly routing: NodeConfig["write_routing"];
 }
 
 /** The cluster's running instances; those whose agent does not answer say why. */
@@ -91,7 +94,13 @@ export const planSwitchover = async (
   const [nodes, lock] = await Promise.all([inspectNodes(parts, record), parts.operationLock.observe()]);
   const holder = lock.state === "held" ? operationOfPurpose(lock.item?.purpose) : undefined;
   const decision = decideSwitchover(
-    { record, nodes, input, otherOperation: holder === operationId ? undefined : holder },
+    {
+      record,
+      nodes,
+      input,
+      otherOperation: holder === operationId ? undefined : holder,
+      routing: parts.routing,
+    },
     gtid,
   );
   const steps = decision.forced ? forcedSteps : switchoverSteps;

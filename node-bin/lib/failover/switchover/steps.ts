@@ -207,7 +207,7 @@ const takeLock: SwitchoverStep = {
 
 const writeRecord = async (c: SwitchoverContext, triesLeft: number): Promise<string> => {
   const grant = required(c.electionGrant, "the election lock");
-  if (c.ackersPending) c.ackers = await c.ackersPending;
+  if (c.ackersPending !== undefined) c.ackers = await c.ackersPending;
   // Acker changes that were under way when the old primary was demoted are the only ones that may have come between.
   const read = required(await (c.readPending ?? c.topology.read()), "the topology record");
   c.readPending = undefined;

@@ -118,6 +118,16 @@ describe("the overview", () => {
     ],
     ["a primary out of its group", { writeTargets: [] }, "n1: out in the write group"],
     [
+      "an old primary that is still in the write group",
+      {
+        writeTargets: [
+          { id: id(1), port: 3306, state: "in" },
+          { id: id(3), port: 3306, state: "unhealthy" },
+        ],
+      },
+      "n3: unhealthy in the write group, and not the primary",
+    ],
+    [
       "an unhealthy reader",
       {
         readTargets: [
@@ -129,6 +139,14 @@ describe("the overview", () => {
     ],
   ])("names %s", (_, change, words) => {
     expect(missing(change).join("; ")).toContain(words);
+  });
+
+  it("wants everybody in the write group where every node forwards, and nobody who drains out of it", () => {
+    const everybody = [1, 2, 3].map((n) => ({ id: id(n), port: 6446, state: "in" as const }));
+    expect(missing({ writeTargets: everybody })).toEqual([]);
+    expect(missing({ writeTargets: [...healthy.writeTargets, { id: id(2), port: 3306, state: "draining" }] })).toEqual(
+      [],
+    );
   });
 
   it("does not wait for a node that is being terminated", () => {

@@ -12,7 +12,14 @@ const primary: RoutingView = {
   joined: true,
   leaving: false,
   mode: "registration",
-  seen: { roleTag: "master", inWriteGroup: true, inReadGroup: false, protectedFromScaleIn: true },
+  leaseHeld: true,
+  seen: {
+    roleTag: "master",
+    inWriteGroup: true,
+    othersInWriteGroup: [],
+    inReadGroup: false,
+    protectedFromScaleIn: true,
+  },
 };
 const replica: RoutingView = {
   servesWrites: no,
@@ -22,9 +29,24 @@ const replica: RoutingView = {
   joined: true,
   leaving: false,
   mode: "registration",
-  seen: { roleTag: "replica", inWriteGroup: false, inReadGroup: true, protectedFromScaleIn: false },
+  leaseHeld: false,
+  seen: {
+    roleTag: "replica",
+    inWriteGroup: false,
+    othersInWriteGroup: [],
+    inReadGroup: true,
+    protectedFromScaleIn: false,
+  },
 };
-const nowhere = { roleTag: undefined, inWriteGroup: false, inReadGroup: false, protectedFromScaleIn: false };
+const nowhere = {
+  roleTag: undefined,
+  inWriteGroup: false,
+  othersInWriteGroup: [],
+  inReadGroup: false,
+  protectedFromScaleIn: false,
+};
+/** The group as a new primary finds it when the old one has died. */
+const withTheDead = { ...primary.seen, inWriteGroup: false, othersInWriteGroup: ["i-dead"] };
 
 const forward = (view: RoutingView, seen: Partial<RoutingView["seen"]> = {}): RoutingView => ({
   ...view,
@@ -32,7 +54,10 @@ const forward = (view: RoutingView, seen: Partial<RoutingView["seen"]> = {}): Ro
   seen: { ...view.seen, inWriteGroup: true, inReadGroup: true, ...seen },
 });
 const told = (view: RoutingView): string[] =>
-  routingRepairs(view).map((r) => (r.repair === "tag-role" ? `tag-role ${r.value}` : r.repair));
+  routingRepairs(view).map((r) => {
+    if (r.repair === "tag-role") return `tag-role ${r.value}`;
+    return r.repair === "deregister-other-write" ? `${r.repair} ${r.instanceId}` : r.repair;
+  });
 
 describe("what the reconciler repairs with registration", () => {
   it.each<[string, RoutingView, string[]]>([
@@ -51,6 +76,26 @@ describe("what the reconciler repairs with registration", () => {
       ["deregister-read", "register-write", "tag-role master", "protect"],
     ],
     ["a primary that does not serve now keeps its place", { ...primary, servesWrites: no }, []],
+    [
+      "a new primary takes out the dead one, after it has put itself in",
+      { ...primary, seen: withTheDead },
+      ["register-write", "deregister-other-write i-dead"],
+    ],
+    [
+      "a primary that does not serve takes nobody out: it may have been replaced",
+      { ...primary, servesWrites: no, seen: withTheDead },
+      [],
+    ],
+    [
+      "a primary that has lost the lease takes nobody out: it may have been replaced",
+      { ...primary, leaseHeld: false, seen: withTheDead },
+      ["register-write"],
+    ],
+    [
+      "a replica takes nobody out: who is the primary is another's matter",
+      { ...replica, seen: { ...replica.seen, othersInWriteGroup: ["i-primary"] } },
+      [],
+    ],
     [
       "a primary that does not serve is not put in",
       { ...primary, servesWrites: no, seen: { ...nowhere, roleTag: "master", protectedFromScaleIn: true } },
@@ -75,6 +120,11 @@ describe("what the reconciler repairs with a forwarder on every node", () => {
   it.each<[string, RoutingView, string[]]>([
     ["a primary in both groups", forward(primary), []],
     ["a replica in both groups", forward(replica), []],
+    [
+      "a primary that leaves the others where they are",
+      forward(primary, { othersInWriteGroup: ["i-replica", "i-other"] }),
+      [],
+    ],
     ["a new primary", forward(primary, nowhere), ["register-write", "register-read", "tag-role master", "protect"]],
     ["a new replica", forward(replica, nowhere), ["register-write", "register-read", "tag-role replica"]],
     [
@@ -127,9 +177,11 @@ const anyView: fc.Arbitrary<RoutingView> = fc.record({
   joined: fc.boolean(),
   leaving: fc.boolean(),
   mode: fc.constantFrom("forward" as const, "registration" as const),
+  leaseHeld: fc.boolean(),
   seen: fc.record({
     roleTag: fc.constantFrom("master", "replica", undefined),
     inWriteGroup: fc.boolean(),
+    othersInWriteGroup: fc.subarray(["i-one", "i-other"]),
     inReadGroup: fc.boolean(),
     protectedFromScaleIn: fc.constantFrom(true, false, undefined),
   }),
@@ -146,6 +198,9 @@ const repaired = (view: RoutingView): RoutingView => {
       case "protect":
       case "unprotect":
         seen.protectedFromScaleIn = each.repair === "protect";
+        break;
+      case "deregister-other-write":
+        seen.othersInWriteGroup = seen.othersInWriteGroup.filter((id) => id !== each.instanceId);
         break;
       default:
         seen[each.repair.endsWith("write") ? "inWriteGroup" : "inReadGroup"] = each.repair.startsWith("register");

@@ -53,12 +53,14 @@ interface Change {
   readonly nodes?: readonly PlannedNode[];
   readonly input?: Partial<SwitchoverInput>;
   readonly otherOperation?: string;
+  readonly routing?: SwitchoverView["routing"];
 }
 const view = (change: Change = {}): SwitchoverView => ({
   record: record({ ackers: listed(n2, n3), ...change.record }),
   nodes: change.nodes ?? [primary(), replica(n2), replica(n3)],
   input: { ...settings, ...change.input },
   otherOperation: change.otherOperation,
+  routing: change.routing ?? "forward",
 });
 const decide = (change: Change = {}) => decideSwitchover(view(change), gtid);
 const reasons = (change: Change = {}): string[] => decide(change).refusals.map(({ reason }) => reason);
@@ -319,6 +321,12 @@ describe("the best candidate", () => {
 describe("warnings", () => {
   it("none when all is well", () => {
     expect(decide().warnings).toEqual([]);
+  });
+
+  it("that clients of the load balancer wait for its health checks, when nodes are moved between the target groups", () => {
+    const { refusals, warnings } = decide({ routing: "registration" });
+    expect(refusals).toEqual([]);
+    expect(warnings.join()).toMatch(/health checks/);
   });
 
   it("that commits wait for the old primary, when it alone can acknowledge", () => {

@@ -49,6 +49,7 @@ const setup = async (
         await cluster.agentsAct();
         await cluster.clock.advance(ms);
       },
+      routing: "forward",
       me: process.me,
       election: process.lock("election", "switchover"),
       log,
