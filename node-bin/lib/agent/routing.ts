@@ -32,8 +32,8 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
   }
 };
 
-/** One round of the reconciler: what the outside says of this node is repaired towards the record. */
-export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<void> => {
+/** One round of the reconciler: what the outside says of this node is repaired towards the record. Answers whether it agreed already. */
+export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<boolean> => {
   const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
   const [instance, write, read, member] = await Promise.all([
@@ -42,6 +42,8 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
     targetGroups.targetHealth(config.read_target_group_arn, instanceId),
     autoScaling.instanceLifecycle(instanceId),
   ]);
+  // A group can protect only those of its instances that are in service.
+  const protectable = member?.lifecycleState === "InService";
   const now = monotonicMs();
   const repairs = routingRepairs({
     servesWrites: writesVerdict(state, self, now),
@@ -55,11 +57,11 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
       roleTag: instance?.tags[tags.role],
       inWriteGroup: write.registered,
       inReadGroup: read.registered,
-      // A group can protect only those of its instances that are in service.
-      protectedFromScaleIn: member?.lifecycleState === "InService" ? member.protectedFromScaleIn : undefined,
+      protectedFromScaleIn: protectable ? member.protectedFromScaleIn : undefined,
     },
   });
   for (const change of repairs) await repair(context, change);
+  return repairs.length === 0 && protectable;
 };
 
 /** What routing depends on, as one text: when it changes, the reconciler need not wait for its next round. */
