@@ -28,6 +28,12 @@ export function actionNames(root: string): string[] {
     .sort();
 }
 
+/**
+ * What a script's V8 is told. The agent runs all the time beside a database that wants the memory: its garbage is collected in small
+ * portions.
+ */
+export const nodeFlags: Readonly<Record<string, readonly string[]>> = { agent: ["--max-semi-space-size=1"] };
+
 const common = (root: string): RolldownOptions => ({
   cwd: root,
   platform: "node",
@@ -43,7 +49,7 @@ const output = { format: "esm", entryFileNames: "[name].mjs", minify: false, sou
 export const nodeScriptOptions = (root: string, name: string): RolldownOptions => ({
   ...common(root),
   input: { [name]: `./node-bin/${name}.ts` },
-  output: { ...output, dir: join(root, outputFolder.node), codeSplitting: false },
+  output: { ...output, dir: join(root, outputFolder.node), codeSplitting: false, charset: "ascii" },
 });
 
 /** All actions together: small entries, and chunks for what they share and for what is loaded on demand. */

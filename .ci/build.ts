@@ -7,6 +7,7 @@ import {
   actionNames,
   actionOptions,
   lambdaFunctions,
+  nodeFlags,
   nodeScriptOptions,
   nodeScripts,
   outputFolder,
@@ -65,7 +66,7 @@ self=$(readlink -f "$0")
 bin=\${self%/*}
 : "\${NODE_COMPILE_CACHE=$bin/.compile-cache}"
 export NODE_COMPILE_CACHE
-exec "\${PERCONA_NODE:-node}" "$bin/${name}.mjs" "$@"
+exec "\${PERCONA_NODE:-node}" ${[...(nodeFlags[name] ?? []), ""].join(" ")}"$bin/${name}.mjs" "$@"
 `;
 
 /**
@@ -113,7 +114,17 @@ async function bundleNode(root: string): Promise<BuiltFile[]> {
   for (const name of names) chunks.push(...(await bundle(nodeScriptOptions(root, name))));
   const launched = names.filter((name) => !lambdaFunctions.includes(name));
   const launchers = launched.map((name) => ({ name, content: launcherText(name), executable: true }));
-  return [...(await filesOfChunks(chunks)), ...launchers];
+  const files = await filesOfChunks(chunks);
+  return [...files.map((file) => (file.name.endsWith(".mjs") ? inAscii(file) : file)), ...launchers];
+}
+
+/**
+ * V8 keeps the text of a script for as long as it runs, with two bytes for every character when only one is not Latin. The bundler
+ * escapes those in code; what is left are comments.
+ */
+function inAscii(file: BuiltFile): BuiltFile {
+  const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return { ...file, content: file.content.replace(/[^\0-\x7f]/g, escaped) };
 }
 
 async function bundleActions(root: string): Promise<BuiltFile[]> {

@@ -63,6 +63,12 @@ describe("the build", () => {
     }
   });
 
+  it("writes the nodes' scripts in ASCII, because V8 keeps their text in memory", async () => {
+    const scripts = Object.entries(await contents("one")).filter(([path]) => /^node-bin\/.*\.mjs$/.test(path));
+    expect(scripts.length).toBeGreaterThan(0);
+    for (const [path, content] of scripts) expect(content.length === Buffer.byteLength(content), path).toBe(true);
+  });
+
   it("does nothing when nothing changed, and builds again when a file was lost", async () => {
     const again = await build({ root: checkout("one") });
     expect(again.map(({ part, built }) => [part, built])).toEqual([

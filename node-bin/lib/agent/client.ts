@@ -71,7 +71,6 @@ export const makeAgentClient = (options: {
           path,
           headers: { ...headers, "content-length": Buffer.byteLength(body) },
           agent: connections,
-          signal: AbortSignal.timeout(timeoutMs),
         },
         (response) => {
           const parts: Buffer[] = [];
@@ -82,6 +81,9 @@ export const makeAgentClient = (options: {
           );
         },
       );
+      // Ended with the call: a signal's own timer would wake an agent at rest once more for each.
+      const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+      sent.on("close", () => clearTimeout(timer));
       sent.on("error", fail);
       sent.end(body);
     });

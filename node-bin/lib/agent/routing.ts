@@ -64,12 +64,12 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
  */
 const quietMs = 1000;
 
-/** One round of the reconciler: what the outside says of this node is repaired towards the record. */
-export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<void> => {
+/** One round of the reconciler: what the outside says of this node is repaired towards the record. Answers whether it agreed already. */
+export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<boolean> => {
   const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
   // An agent that was started anew knows nothing at first, and for long when the store is away: what is registered stays.
-  if (state.recordAt === Number.NEGATIVE_INFINITY || state.bootstrap === undefined) return;
+  if (state.recordAt === Number.NEGATIVE_INFINITY || state.bootstrap === undefined) return false;
   const quiet = state.newPrimaryAt + quietMs - monotonicMs();
   if (config.write_routing === "forward" && quiet > 0) await pause(quiet, context.signal);
   const [instance, write, read, member] = await Promise.all([
@@ -81,6 +81,8 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
   const writers = write.filter((target) => target.registered).map((target) => target.instanceId);
   // The replaced primary may be gone already. Who never was a node of this cluster is a person's matter.
   const nodes = [...(state.peers ?? []).map((peer) => peer.instanceId), state.record?.failover_from];
+  // A group can protect only those of its instances that are in service.
+  const protectable = member?.lifecycleState === "InService";
   const now = monotonicMs();
   const repairs = routingRepairs({
     servesWrites: writesVerdict(state, self, now),
@@ -96,11 +98,11 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
       inWriteGroup: writers.includes(instanceId),
       othersInWriteGroup: writers.filter((id) => id !== instanceId && nodes.includes(id)),
       inReadGroup: read.registered,
-      // A group can protect only those of its instances that are in service.
-      protectedFromScaleIn: member?.lifecycleState === "InService" ? member.protectedFromScaleIn : undefined,
+      protectedFromScaleIn: protectable ? member.protectedFromScaleIn : undefined,
     },
   });
   for (const change of repairs) await repair(context, change);
+  return repairs.length === 0 && protectable;
 };
 
 /** What routing depends on, as one text: when it changes, the reconciler need not wait for its next round. */

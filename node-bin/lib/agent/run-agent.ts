@@ -39,15 +39,24 @@ import { watchStore } from "./watch.ts";
 const observeEveryMs = 500;
 /** How often the decisions are made, milliseconds. */
 const actEveryMs = 500;
+/** How often the primary looks at its replicas while all of them acknowledge, milliseconds. */
+const leadSteadilyEveryMs = 1000;
 /** How long after a change of primary things are looked at more often, and how often, milliseconds. */
 const settlingMs = 8000;
 const settlingEveryMs = 80;
 /** How often EC2 is asked who is in the cluster, milliseconds; more often while somebody is missing. */
-const peersEveryMs = 10_000;
+const peersEveryMs = 30_000;
 const peersSoonMs = 3000;
-/** How often the outside is compared with the record when nothing changed here, milliseconds; more often when that failed. */
+/**
+ * How often the outside is compared with the record when nothing changed here, milliseconds; less often once it was found to agree, more
+ * often when that failed.
+ */
 const reconcileEveryMs = 10_000;
+const agreesEveryMs = 30_000;
 const reconcileAgainMs = 2000;
+/** How often the primary looks for instances without a replication account, milliseconds; more often while somebody is missing. */
+const accountsEveryMs = 15_000;
+const accountsSoonMs = 1000;
 
 const watchSelf = async (context: AgentContext, data: DataDirectories): Promise<void> => {
   const { config, state } = context;
@@ -200,21 +209,31 @@ export const runAgent = async (
     monotonicMs() - state.newPrimaryAt < settlingMs ||
     (state.record !== undefined && state.record.ackers.length < state.record.wait_count);
   const often = (usualMs: number) => (): number => (settling() ? settlingEveryMs : usualMs);
+  /** What the outside says of this node was found to agree with the record. */
+  let agrees = false;
+  /** Everybody is an acker and connected: one that leaves is seen at the own server first. */
+  const steady = (): boolean =>
+    complete() && !settling() && (state.mysql.semi_sync?.clients ?? 0) >= context.config.instance_count - 1;
   const loops: Loop[] = [
-    { name: "mysql", everyMs: often(observeEveryMs), round: () => observeMysql(context) },
-    { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchStore(context) },
+    { name: "mysql", everyMs: often(observeEveryMs), round: () => observeMysql(context), looks: true },
+    { name: "record", everyMs: leaseTimings.short.observeEveryMs, round: () => watchStore(context), looks: true },
     {
       name: "self",
       everyMs: () => (state.bootstrap?.state === "joined" ? 2000 : 500),
       round: () => watchSelf(context, data),
     },
-    { name: "peers", everyMs: () => (complete() ? peersEveryMs : peersSoonMs), round: () => watchPeers(context) },
+    {
+      name: "peers",
+      everyMs: () => (complete() ? peersEveryMs : peersSoonMs),
+      round: () => watchPeers(context),
+      wakeOn: () => String(complete()),
+    },
     { name: "lease", everyMs: observeEveryMs, round: () => keepLease(context), wakes: true },
     { name: "report", everyMs: 2000, round: () => reportPromotion(context) },
     { name: "act", everyMs: often(actEveryMs), round: () => actOnce(context), wakes: true },
     {
       name: "lead",
-      everyMs: often(actEveryMs),
+      everyMs: () => (steady() ? leadSteadilyEveryMs : often(actEveryMs)()),
       round: async () => {
         if (isOpenPrimary(context) && (await leadOnce(context))) await observeMysql(context);
       },
@@ -230,12 +249,20 @@ export const runAgent = async (
       wakeOn: () => forwardingKey(context),
     },
     { name: "leaving", everyMs: 2000, round: () => watchLeaving(context) },
-    { name: "accounts", everyMs: () => (complete() ? 5000 : 1000), round: () => keepAccounts(context) },
+    {
+      name: "accounts",
+      everyMs: () => (complete() ? accountsEveryMs : accountsSoonMs),
+      round: () => keepAccounts(context),
+      wakeOn: () => String(complete()),
+    },
     { name: "held commits", everyMs: often(500), round: () => releaseHeldCommits(context) },
     {
       name: "routing",
-      everyMs: () => (state.problems.has("routing") ? reconcileAgainMs : reconcileEveryMs),
-      round: () => reconcileRouting(context, self),
+      everyMs: () => (state.problems.has("routing") ? reconcileAgainMs : agrees ? agreesEveryMs : reconcileEveryMs),
+      round: async () => {
+        agrees = false;
+        agrees = await reconcileRouting(context, self);
+      },
       wakeOn: () => routingKey(context, self),
     },
     { name: "settle", everyMs: 500, round: () => settle(context) },

@@ -5,7 +5,7 @@ import type { S3Client } from "@aws-sdk/client-s3";
 import type { SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import type { SNSClient } from "@aws-sdk/client-sns";
 import type { SSMClient } from "@aws-sdk/client-ssm";
-import type { DynamoDBDocumentClient } from "@aws-sdk/lib-dynamodb";
+import { type Documents, quickDocuments } from "./quick-documents.ts";
 
 /** Where and from which address AWS is called. */
 export interface AwsOptions {
@@ -20,7 +20,7 @@ export interface AwsOptions {
  */
 export interface Aws {
   readonly region: string;
-  dynamodb(): Promise<DynamoDBDocumentClient>;
+  dynamodb(): Promise<Documents>;
   s3(): Promise<S3Client>;
   secretsManager(): Promise<SecretsManagerClient>;
   ec2(): Promise<EC2Client>;
@@ -50,6 +50,8 @@ const control: Patience = { connectionTimeout: 2000, requestTimeout: 15_000, soc
 /** No limit on the whole request: sending a large part over a slow link is not a fault, silence is. */
 const bulk: Patience = { connectionTimeout: 3000, socketTimeout: 60_000, maxAttempts: 5 };
 
+const marshallOptions = { removeUndefinedValues: true } as const;
+
 const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
   let made: Promise<T> | undefined;
   return () => {
@@ -75,12 +77,25 @@ export const makeAws = ({ region, sourceAddress }: AwsOptions): Aws => {
   return {
     region,
     dynamodb: once(async () => {
-      const [{ DynamoDBClient }, { DynamoDBDocumentClient }] = await Promise.all([
-        import("./sdk/dynamodb.ts"),
-        import("./sdk/dynamodb-documents.ts"),
-      ]);
-      return DynamoDBDocumentClient.from(opening(new DynamoDBClient(settings(lease))), {
-        marshallOptions: { removeUndefinedValues: true },
+      const [{ DynamoDBClient }, { BatchGetCommand, DynamoDBDocumentClient, UpdateCommand }, quickly, marshalling] =
+        await Promise.all([
+          import("./sdk/dynamodb.ts"),
+          import("./sdk/dynamodb-documents.ts"),
+          import("./quick-calls.ts"),
+          import("./sdk/dynamodb-marshalling.ts"),
+        ]);
+      const client = (patience: Patience) => opening(new DynamoDBClient(settings(patience)));
+      const [usual, single] = [client(lease), client({ ...lease, maxAttempts: 1 })];
+      const documents = (of: typeof usual) => DynamoDBDocumentClient.from(of, { marshallOptions });
+      return quickDocuments({
+        quick: quickly.makeQuickCalls(single, [usual, single], marshalling.SignatureV4),
+        marshalling: {
+          marshall: (item) => marshalling.marshall(item, marshallOptions),
+          unmarshall: (item) => marshalling.unmarshall(item),
+        },
+        commands: { BatchGetItem: BatchGetCommand, UpdateItem: UpdateCommand },
+        once: documents(single),
+        usual: documents(usual),
       });
     }),
     s3: once(async () => {

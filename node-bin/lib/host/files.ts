@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -9,6 +10,19 @@ export const readIfThere = async (path: string): Promise<string | undefined> =>
     if (isMissing(error)) return undefined;
     throw error;
   });
+
+/**
+ * The same at once, for a file of a few lines that is looked at all the time: the system has it in memory, and having another thread
+ * fetch it costs twenty times as much.
+ */
+export const readSmallIfThere = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+};
 
 /** The folder's entries; undefined when there is no such folder. */
 export const listIfThere = async (path: string): Promise<string[] | undefined> =>

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readIfThere, writeDurably } from "../host/files.ts";
+import { readSmallIfThere, writeDurably } from "../host/files.ts";
 
 /** What makes one life of a replica's mysqld: which process of which boot, and which relay log. */
 export interface IncarnationParts {
@@ -44,21 +44,29 @@ export const makeIncarnation = (stateDir: string, proc = "/proc"): IncarnationSo
   const path = join(stateDir, incarnationFile);
   // Random values instead of a count: two processes may change it at once, and no value ever comes again.
   const renew = (): Promise<void> => writeDurably(path, `${randomUUID().slice(0, 8)}\n`, 0o644);
-  let boot: Promise<string> | undefined;
-  const bootId = (): Promise<string> => {
+  let boot: string | undefined;
+  const bootId = (): string => {
     // It cannot change while this process lives.
-    boot ??= readFile(join(proc, "sys/kernel/random/boot_id"), "utf8").then((text) => text.trim());
+    boot ??= readFileSync(join(proc, "sys/kernel/random/boot_id"), "utf8").trim();
     return boot;
+  };
+  const statOf = (pid: number): string | undefined => {
+    try {
+      return readFileSync(join(proc, String(pid), "stat"), "utf8");
+    } catch {
+      // The process has ended, perhaps while it was looked at.
+      return undefined;
+    }
   };
   return {
     current: async (pidFile) => {
-      const pid = Number((await readIfThere(pidFile))?.trim() || Number.NaN);
+      const pid = Number(readSmallIfThere(pidFile)?.trim() || Number.NaN);
       if (!Number.isSafeInteger(pid)) return undefined;
-      const stat = await readFile(join(proc, String(pid), "stat"), "utf8").catch(() => undefined);
+      const stat = statOf(pid);
       const startTicks = stat === undefined ? undefined : startTicksOf(stat);
       if (startTicks === undefined) return undefined;
-      const relayLog = (await readIfThere(path))?.trim() || "0";
-      return formatIncarnation({ bootId: await bootId(), pid, startTicks, relayLog });
+      const relayLog = readSmallIfThere(path)?.trim() || "0";
+      return formatIncarnation({ bootId: bootId(), pid, startTicks, relayLog });
     },
     discarding: async (work) => {
       await renew();

@@ -126,21 +126,36 @@ export interface SemiSyncStatus {
   readonly acknowledging: boolean;
 }
 
+const semiSyncStatus = {
+  clients: "Rpl_semi_sync_source_clients",
+  waits: "Rpl_semi_sync_source_wait_sessions",
+  status: "Rpl_semi_sync_replica_status",
+} as const;
+
+const semiSyncOf = (value: (which: keyof typeof semiSyncStatus) => string | null | undefined): SemiSyncStatus => ({
+  clients: Number(value("clients") ?? 0),
+  waitSessions: Number(value("waits") ?? 0),
+  acknowledging: isOn(value("status")),
+});
+
 /** Reads the status values. */
 export const showSemiSync = async (query: Query): Promise<SemiSyncStatus> => {
-  const names = {
-    clients: "Rpl_semi_sync_source_clients",
-    waits: "Rpl_semi_sync_source_wait_sessions",
-    status: "Rpl_semi_sync_replica_status",
-  };
-  const rows = await query("SHOW GLOBAL STATUS WHERE Variable_name IN (?, ?, ?)", Object.values(names));
+  const rows = await query("SHOW GLOBAL STATUS WHERE Variable_name IN (?, ?, ?)", Object.values(semiSyncStatus));
   const values = new Map(rows.map((row) => [text(row, "Variable_name"), text(row, "Value")]));
-  return {
-    clients: Number(values.get(names.clients) ?? 0),
-    waitSessions: Number(values.get(names.waits) ?? 0),
-    acknowledging: isOn(values.get(names.status)),
-  };
+  return semiSyncOf((which) => values.get(semiSyncStatus[which]));
 };
+
+/** The same values as columns of one row, for a statement that asks for more than them. */
+const semiSyncRow = [
+  "(SELECT",
+  Object.entries(semiSyncStatus)
+    .map(([column, name]) => `MAX(IF(VARIABLE_NAME = '${name}', VARIABLE_VALUE, NULL)) ${column}`)
+    .join(", "),
+  "FROM performance_schema.global_status WHERE VARIABLE_NAME IN",
+  `(${Object.values(semiSyncStatus)
+    .map((name) => `'${name}'`)
+    .join(", ")})) semi_sync`,
+].join(" ");
 
 /** Looks at the server. The replica's received set is read before its executed set, the executed set before the binlog's end. */
 export const observeServer = async (query: Query, server: Server): Promise<MysqlObservation> => {
@@ -154,12 +169,13 @@ export const observeServer = async (query: Query, server: Server): Promise<Mysql
           "@@global.rpl_semi_sync_source_enabled source",
           "@@global.rpl_semi_sync_replica_enabled replica",
           "@@global.rpl_semi_sync_source_wait_for_replica_count wait_count",
+          "semi_sync.*",
         ]
       : []),
   ];
-  const [row] = await query(`SELECT ${columns.join(", ")}`);
-  const status = semiSync ? await showSemiSync(query) : undefined;
-  const end = facts.binlog_index === undefined ? undefined : await binlogEnd(facts.binlog_index);
+  const [row] = await query(`SELECT ${columns.join(", ")}${semiSync ? ` FROM ${semiSyncRow}` : ""}`);
+  const status = semiSync ? semiSyncOf((which) => row?.[which]) : undefined;
+  const end = facts.binlog_index === undefined ? undefined : binlogEnd(facts.binlog_index);
   return {
     version: facts.server_version,
     server_uuid: facts.server_uuid,

@@ -522,7 +522,7 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
       sessions.reading(async (session) => {
         const { facts } = await serverOf(session);
         const [row] = await session.query("SELECT @@global.gtid_executed AS executed");
-        const end = facts.binlog_index === undefined ? undefined : await binlogEnd(facts.binlog_index);
+        const end = facts.binlog_index === undefined ? undefined : binlogEnd(facts.binlog_index);
         if (!end) throw new Failure("internal", { message: "mysqld writes no binlog; log_bin is off." });
         return { executedSet: normalise(row?.executed ?? ""), end };
       }),

@@ -27,9 +27,11 @@ export type Fault =
 export interface PassingRequest {
   /** Address that the client connects from. */
   readonly from: string;
-  /** `GetItem`, `PutItem`, `UpdateItem`. */
+  /** `GetItem`, `PutItem`, `UpdateItem`, `BatchGetItem`. */
   readonly operation: string;
   readonly authorization: string;
+  /** What the client calls itself; undefined when it says nothing. */
+  readonly userAgent: string | undefined;
 }
 
 /** A real DynamoDB protocol server, and a way to it on which requests meet with faults. */
@@ -104,6 +106,7 @@ const openWay = async (port: number, faultOf: (passing: PassingRequest) => Fault
       from: incoming.socket.remoteAddress ?? "",
       operation: String(incoming.headers["x-amz-target"] ?? "").replace(/^.*\./, ""),
       authorization: incoming.headers.authorization ?? "",
+      userAgent: incoming.headers["user-agent"],
     });
     const body = Buffer.concat(await incoming.toArray());
     const forward = (answered: (answer: IncomingMessage) => void): void => {

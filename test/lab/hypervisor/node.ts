@@ -4,6 +4,7 @@ import { delimiter, dirname, join } from "node:path";
 import { units } from "#contract/names.ts";
 import { type NodeConfig, nodeConfigVariable } from "#contract/node-config.ts";
 import { ports } from "#contract/ports.ts";
+import { nodeFlags } from "../../../rolldown.config.ts";
 import { labForwarderConfig } from "../forwarder-config.ts";
 import { journalPath, type MachineLayout } from "../machine/layout.ts";
 import { type UnitDefinition, unitDefinition } from "../machine/unit.ts";
@@ -123,7 +124,11 @@ export async function provisionNode(
  * Orchestrator.
  */
 export function nodeUnits(software: NodeSoftware, layout: MachineLayout): UnitDefinition[] {
-  const script = (name: string): [string, string] => [process.execPath, join(software.binDir, `${name}.mjs`)];
+  const script = (name: string): [string, ...string[]] => [
+    process.execPath,
+    ...(nodeFlags[name] ?? []),
+    join(software.binDir, `${name}.mjs`),
+  ];
   return [
     unitDefinition({
       name: units.mysql,

@@ -17,14 +17,14 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 describe("the end of the binlog", () => {
   it("is that of the newest file, which the index names last", async () => {
     await writeFile(index, "./mysql-bin.000009\n./mysql-bin.000010\n");
-    expect(await binlogEnd(index)).toEqual({ file: "mysql-bin.000010", offset: 198 });
+    expect(binlogEnd(index)).toEqual({ file: "mysql-bin.000010", offset: 198 });
     await appendFile(join(folder, "mysql-bin.000010"), Buffer.alloc(100));
-    expect(await binlogEnd(index)).toEqual({ file: "mysql-bin.000010", offset: 298 });
+    expect(binlogEnd(index)).toEqual({ file: "mysql-bin.000010", offset: 298 });
   });
 
   it("may lie in another folder than the index", async () => {
     await writeFile(index, `${join(folder, "mysql-bin.000009")}\n`);
-    expect(await binlogEnd(index)).toEqual({ file: "mysql-bin.000009", offset: 500 });
+    expect(binlogEnd(index)).toEqual({ file: "mysql-bin.000009", offset: 500 });
   });
 
   it("of an encrypted file is counted as replicas count it, without its header", async () => {
@@ -33,13 +33,13 @@ describe("the end of the binlog", () => {
       join(folder, "mysql-bin.000011"),
       Buffer.concat([Buffer.from("\xfdbin", "latin1"), Buffer.alloc(1020)]),
     );
-    expect(await binlogEnd(index)).toEqual({ file: "mysql-bin.000011", offset: 512 });
+    expect(binlogEnd(index)).toEqual({ file: "mysql-bin.000011", offset: 512 });
   });
 
   it("is unknown where there is none, and an error where it cannot be read", async () => {
     await writeFile(index, "");
-    expect(await binlogEnd(index)).toBeUndefined();
+    expect(binlogEnd(index)).toBeUndefined();
     await writeFile(index, "./mysql-bin.000012\n");
-    await expect(binlogEnd(index)).rejects.toThrow("ENOENT");
+    expect(() => binlogEnd(index)).toThrow("ENOENT");
   });
 });
