@@ -4,13 +4,13 @@ import { ports } from "#contract/ports.ts";
 import { type Lab, startLab } from "#lab/lab.ts";
 import { connect, type SqlLogin } from "#lab/sql.ts";
 import { beginSwitchover, ended } from "../cluster/switchover-fixture.ts";
-import { type Client, makeTable, startClient } from "./clients.ts";
+import { type Client, makeTable } from "./clients.ts";
+import { type Crowd, startCrowd } from "./crowd.ts";
 import type { Figure } from "./figures.ts";
+import { orchestratorTakeovers } from "./orchestrator-takeover.ts";
 
 /** Runs of each kind; `BENCH_RUNS` says another number. */
 const runs = Number(process.env.BENCH_RUNS ?? 50);
-const writers = 8;
-const writesPerSecond = 300;
 
 const primaryOf = async (lab: Lab) => {
   const record = await lab.topology();
@@ -42,46 +42,6 @@ const floorOf = async (lab: Lab): Promise<number> => {
     reader.destroy();
   }
 };
-
-/** Longest time in which none of the clients was answered, milliseconds. */
-const startWriters = (name: string, places: () => Promise<readonly SqlLogin[]>): Crowd => {
-  const clients = Array.from({ length: writers }, (_, n) =>
-    startClient(`${name}${n}`, places, (1000 * writers) / writesPerSecond),
-  );
-  const answered = (): number => clients.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0);
-  let last = performance.now();
-  let seen = answered();
-  let gap = 0;
-  const timer = setInterval(() => {
-    const now = performance.now();
-    const count = answered();
-    if (count > seen) {
-      gap = Math.max(gap, Math.max(...clients.map((client) => client.lastAnswer())) - last);
-      last = Math.max(...clients.map((client) => client.lastAnswer()));
-      seen = count;
-    } else gap = Math.max(gap, now - last);
-  }, 1);
-  return {
-    clients,
-    longestGap: () => {
-      const longest = gap;
-      gap = 0;
-      return longest;
-    },
-    answered,
-    stop: async () => {
-      clearInterval(timer);
-      await Promise.all(clients.map((client) => client.stop()));
-    },
-  };
-};
-
-interface Crowd {
-  readonly clients: readonly Client[];
-  longestGap(): number;
-  answered(): number;
-  stop(): Promise<void>;
-}
 
 interface Measured {
   readonly gaps: number[];
@@ -159,8 +119,10 @@ const disturbances: Record<
 export const writesRefused = async (): Promise<Figure[]> => {
   const figures: Figure[] = [];
   const chosen = process.env.BENCH_KINDS;
+  const isChosen = (what: string): boolean =>
+    chosen === undefined || chosen.split(",").some((word) => what.includes(word));
   for (const [what, { goals, act }] of Object.entries(disturbances)) {
-    if (chosen !== undefined && !chosen.split(",").some((word) => what.includes(word))) continue;
+    if (!isChosen(what)) continue;
     const lab = await startLab();
     const crowds: Crowd[] = [];
     try {
@@ -174,7 +136,7 @@ export const writesRefused = async (): Promise<Figure[]> => {
         ["through the balancer", balancer],
         ["direct connections", nodes],
       ] as const) {
-        const crowd = startWriters(how, places);
+        const crowd = startCrowd(how, places);
         crowds.push(crowd);
         await delay(1000);
         const { gaps, floor, failedConnections } = await measure(lab, `${what}, ${how}`, crowd, (round) =>
@@ -197,7 +159,7 @@ export const writesRefused = async (): Promise<Figure[]> => {
       await lab.down();
     }
   }
-  return figures;
+  return isChosen("Orchestrator") ? [...figures, ...(await orchestratorTakeovers(Math.min(runs, 10)))] : figures;
 };
 
 /** What the agents said, for whoever wants to know where the time went. */

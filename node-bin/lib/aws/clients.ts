@@ -50,7 +50,8 @@ const control: Patience = { connectionTimeout: 2000, requestTimeout: 15_000, soc
 /** No limit on the whole request: sending a large part over a slow link is not a fault, silence is. */
 const bulk: Patience = { connectionTimeout: 3000, socketTimeout: 60_000, maxAttempts: 5 };
 
-const marshallOptions = { removeUndefinedValues: true } as const;
+/** A new object for each: the document client changes those it is given. */
+const marshallOptions = () => ({ removeUndefinedValues: true });
 
 const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
   let made: Promise<T> | undefined;
@@ -86,11 +87,11 @@ export const makeAws = ({ region, sourceAddress }: AwsOptions): Aws => {
         ]);
       const client = (patience: Patience) => opening(new DynamoDBClient(settings(patience)));
       const [usual, single] = [client(lease), client({ ...lease, maxAttempts: 1 })];
-      const documents = (of: typeof usual) => DynamoDBDocumentClient.from(of, { marshallOptions });
+      const documents = (of: typeof usual) => DynamoDBDocumentClient.from(of, { marshallOptions: marshallOptions() });
       return quickDocuments({
         quick: quickly.makeQuickCalls(single, [usual, single], marshalling.SignatureV4),
         marshalling: {
-          marshall: (item) => marshalling.marshall(item, marshallOptions),
+          marshall: (item) => marshalling.marshall(item, marshallOptions()),
           unmarshall: (item) => marshalling.unmarshall(item),
         },
         commands: { BatchGetItem: BatchGetCommand, UpdateItem: UpdateCommand },

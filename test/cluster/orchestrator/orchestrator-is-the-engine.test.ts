@@ -16,7 +16,7 @@ import {
   seenByOrchestrator,
   settledRaft,
 } from "./lab-with-orchestrator.ts";
-import { describeWithOrchestrator } from "./real-orchestrator.ts";
+import { describeWithOrchestrator } from "./with-orchestrator.ts";
 
 describeWithOrchestrator("Orchestrator is the engine", () => {
   const here = useSituation({ engine: "orchestrator" });

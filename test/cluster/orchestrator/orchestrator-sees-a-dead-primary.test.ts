@@ -7,12 +7,8 @@ import { hookAction } from "#node/lib/orchestrator/hook-action.ts";
 import { readHookEvent } from "#node/lib/orchestrator/hook-event.ts";
 import { becomePrimary, credentials, replicate } from "../mysql/cluster-of-servers.ts";
 import { makeTestServers, type TestServer, type TestServers } from "../mysql/server-fixture.ts";
-import {
-  describeWithOrchestrator,
-  layOutOrchestrator,
-  type RanHook,
-  type RealOrchestrator,
-} from "./real-orchestrator.ts";
+import { layOutOrchestrator, type RanHook, type RealOrchestrator } from "./real-orchestrator.ts";
+import { describeWithOrchestrator } from "./with-orchestrator.ts";
 
 describeWithOrchestrator("a real Orchestrator sees a dead primary", (program) => {
   let folder: string;

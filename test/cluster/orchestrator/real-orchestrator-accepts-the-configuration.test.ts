@@ -12,7 +12,8 @@ import type { NodeIdentity } from "#node/lib/aws/metadata.ts";
 import { makeOrchestratorClient } from "#node/lib/orchestrator/client.ts";
 import { yieldBeforeStop } from "#node/lib/orchestrator/hand-over.ts";
 import { nextRaftStep, type RaftInstance } from "#node/lib/orchestrator/raft-reconcile.ts";
-import { describeWithOrchestrator, layOutOrchestrator, type RealOrchestrator } from "./real-orchestrator.ts";
+import { layOutOrchestrator, type RealOrchestrator } from "./real-orchestrator.ts";
+import { describeWithOrchestrator } from "./with-orchestrator.ts";
 
 const [one, two, three, successor] = ["127.98.0.21", "127.98.0.22", "127.98.0.23", "127.98.0.24"] as const;
 const password = "a\"quoted\\pass word'#;=";

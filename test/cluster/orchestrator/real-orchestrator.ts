@@ -2,22 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFile, chmod, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe } from "vitest";
 import { accountNames } from "#contract/credentials.ts";
-import { labOrchestratorConfig, orchestratorMissing, orchestratorProgram } from "#lab/orchestrator.ts";
+import { labOrchestratorConfig } from "#lab/orchestrator.ts";
 import { makeOrchestratorClient, type OrchestratorClient } from "#node/lib/orchestrator/client.ts";
 import { type OrchestratorConfigFile, orchestratorConfigFile } from "#node/lib/orchestrator/config-file.ts";
-
-/** Tests that need the program; without it they are skipped, and it is said aloud. */
-export const describeWithOrchestrator = (name: string, tests: (program: string) => void): void => {
-  const program = orchestratorProgram();
-  if (program === undefined) {
-    process.stderr.write(`\n== THE ORCHESTRATOR HALF IS SKIPPED: ${name}. ${orchestratorMissing}. ==\n`);
-  }
-  describe.skipIf(program === undefined)(program === undefined ? `${name}: ${orchestratorMissing}` : name, () =>
-    tests(program ?? ""),
-  );
-};
 
 /** One run of the hook. */
 export interface RanHook {
