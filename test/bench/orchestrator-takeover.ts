@@ -6,6 +6,7 @@ import { accountNames } from "#contract/credentials.ts";
 import { ports } from "#contract/ports.ts";
 import { orchestratorMissing, orchestratorProgram } from "#lab/orchestrator.ts";
 import { waitUntil } from "#lab/wait.ts";
+import { replicationAccount } from "#node/lib/mysql/accounts.ts";
 import { becomePrimary, credentials, network, replicate } from "../cluster/mysql/cluster-of-servers.ts";
 import { makeTestServers, type TestServer } from "../cluster/mysql/server-fixture.ts";
 import { layOutOrchestrator, type RealOrchestrator } from "../cluster/orchestrator/real-orchestrator.ts";
@@ -17,7 +18,8 @@ const alone = {
   // These servers have different ports, which only SHOW REPLICAS tells.
   DiscoverByShowSlaveHosts: true,
   ApplyMySQLPromotionAfterMasterFailover: true,
-  RecoverNonWriteableMaster: true,
+  // Each round is a takeover of its own.
+  RecoveryPeriodBlockSeconds: 1,
   DetectSemiSyncEnforcedQuery: "select 1",
   PreGracefulTakeoverProcesses: [],
   PreFailoverProcesses: [],
@@ -152,6 +154,12 @@ export const orchestratorTakeovers = async (runs: number): Promise<Figure[]> => 
       `GRANT ALL ON *.* TO '${accountNames.orchestrator}'@'${network}'`,
       "CREATE TABLE app.bench (k VARCHAR(60) PRIMARY KEY)",
     );
+    // Whoever is primary next lets the others in.
+    await first.server.ensureAccounts(
+      all.map(({ serverId }) =>
+        replicationAccount({ serverId, network, password: credentials.replication, everywhere: true }),
+      ),
+    );
     for (const server of all.slice(1)) await replicate(first, server);
     for (const node of nodes) await node.start();
     await leader(nodes);
@@ -186,6 +194,9 @@ export const orchestratorTakeovers = async (runs: number): Promise<Figure[]> => 
     ];
     await crowd.stop();
     return figures;
+  } catch (error) {
+    for (const node of nodes) process.stderr.write(`== ${node.address}\n${(await node.log()).slice(-20_000)}\n`);
+    throw error;
   } finally {
     await end();
     await rm(folder, { recursive: true, force: true });
