@@ -9,7 +9,13 @@ import { asFailure } from "#actions/lib/run.ts";
 import type { NodeAnswer } from "#actions/lib/run-command.ts";
 import type { DocumentOperation } from "#contract/documents.ts";
 import { Failure } from "#contract/failure-reasons.ts";
-import { type OperationKind, type OperationPlan, type OperationRecord, SwitchoverInput } from "#contract/operation.ts";
+import {
+  type OperationKind,
+  type OperationPlan,
+  type OperationRecord,
+  plannedContent,
+  SwitchoverInput,
+} from "#contract/operation.ts";
 import { itemKey } from "#contract/table.ts";
 import { tags } from "#contract/tags.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
@@ -256,12 +262,8 @@ const newRecord = (
   cluster_id: clusterId,
   kind: "switchover",
   input,
-  plan: JSON.stringify(plan),
-  plan_hash: plan.hash,
-  state: "created",
-  steps: plan.steps.map((step) => ({ ...step, state: "pending" })),
+  ...plannedContent(plan),
   started_by: requestedBy,
-  node: plan.node,
   created_at: wallClock().toISOString(),
   attempt: (replaced?.attempt ?? 0) + 1,
   rvn: unique(),

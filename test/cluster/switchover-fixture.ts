@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { DynamoDBDocumentClient, GetCommand, PutCommand } from "@aws-sdk/lib-dynamodb";
 import * as v from "valibot";
-import { isLive, OperationPlan, OperationRecord } from "#contract/operation.ts";
+import { isLive, OperationPlan, OperationRecord, plannedContent } from "#contract/operation.ts";
 import { itemKey } from "#contract/table.ts";
 import type { Lab } from "#lab/lab.ts";
 
@@ -75,12 +75,8 @@ export const recordOperation = async (
       max_transaction_age_seconds: asked.maxTransactionAgeSeconds ?? 60,
       timeout_seconds: 60,
     },
-    plan: JSON.stringify(plan),
-    plan_hash: plan.hash,
-    state: "created",
-    steps: plan.steps.map((step) => ({ ...step, state: "pending" as const })),
+    ...plannedContent(plan),
     started_by: "a test",
-    node: plan.node,
     created_at: new Date().toISOString(),
     attempt: 1,
     rvn: randomUUID(),
@@ -125,9 +121,8 @@ export const runAgain = async (lab: Lab, id: string): Promise<void> => {
   const { result: _r, failure_reason: _f, failure_message: _m, ended_at: _e, expires_at: _x, ...rest } = record;
   const again: OperationRecord = {
     ...rest,
-    state: "created",
+    ...plannedContent(plan),
     attempt: record.attempt + 1,
-    steps: plan.steps.map((step) => ({ ...step, state: "pending" as const })),
     rvn: randomUUID(),
   };
   await documents(lab).send(new PutCommand({ TableName: lab.cluster.tableName, Item: again }));

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { Failure } from "#contract/failure-reasons.ts";
-import { isLive, SwitchoverInput } from "#contract/operation.ts";
+import { isLive, plannedContent, SwitchoverInput } from "#contract/operation.ts";
 import type { AgentContext } from "./context.ts";
 
 /** One hand-over for each time as primary. */
@@ -26,13 +26,7 @@ export const handOver = async (context: AgentContext): Promise<void> => {
   }
   const candidate = state.peers?.find((peer) => peer.instanceId === plan.node);
   if (!candidate) return;
-  const content = {
-    plan: JSON.stringify(plan),
-    plan_hash: plan.hash,
-    state: "created" as const,
-    steps: plan.steps.map((step) => ({ ...step, state: "pending" as const })),
-    node: plan.node,
-  };
+  const content = plannedContent(plan);
   const written = known
     ? await journal.replace(known, {
         ...content,

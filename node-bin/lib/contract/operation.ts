@@ -127,6 +127,16 @@ export const OperationPlan = v.object({
 });
 export type OperationPlan = v.InferOutput<typeof OperationPlan>;
 
+/** What a plan puts into the record of an operation that has not begun. */
+export const plannedContent = (plan: OperationPlan) =>
+  ({
+    plan: JSON.stringify(plan),
+    plan_hash: plan.hash,
+    state: "created",
+    steps: plan.steps.map((step) => ({ ...step, state: "pending" as const })),
+    node: plan.node,
+  }) satisfies Partial<OperationRecord>;
+
 const Seconds = (least: number, most: number) => v.pipe(v.number(), v.minValue(least), v.maxValue(most));
 
 /** What a switchover is asked for; the record's `input`. */

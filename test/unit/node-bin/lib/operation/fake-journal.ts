@@ -1,4 +1,4 @@
-import type { OperationPlan, OperationRecord } from "#contract/operation.ts";
+import { type OperationPlan, type OperationRecord, plannedContent } from "#contract/operation.ts";
 import { type Journal, makeJournal, type OperationContent } from "#node/lib/coordination/journal.ts";
 import { memoryBucket } from "../backup/memory-bucket.ts";
 import { type Fate, fakeStore, prompt } from "../coordination/fake-table.ts";
@@ -29,10 +29,7 @@ export const content = (change: Partial<OperationContent> = {}): OperationConten
   cluster_id: "c1",
   kind: "switchover",
   input: {},
-  plan: JSON.stringify(plan()),
-  plan_hash: plan().hash,
-  state: "created",
-  steps: plan().steps.map((step) => ({ ...step, state: "pending" })),
+  ...plannedContent(plan()),
   started_by: "a test",
   created_at: "2026-11-21T00:00:00.000Z",
   attempt: 1,

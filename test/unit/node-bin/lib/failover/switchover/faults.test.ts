@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { OperationRecord } from "#contract/operation.ts";
+import { type OperationRecord, plannedContent } from "#contract/operation.ts";
 import { itemKey } from "#contract/table.ts";
 import { makeJournal } from "#node/lib/coordination/journal.ts";
 import { switchover } from "#node/lib/failover/switchover/definition.ts";
@@ -87,10 +87,7 @@ const setup = async (
     cluster_id: "c1",
     kind: "switchover",
     input,
-    plan: JSON.stringify(plan),
-    plan_hash: plan.hash,
-    state: "created",
-    steps: plan.steps.map((step) => ({ ...step, state: "pending" })),
+    ...plannedContent(plan),
     started_by: "a test",
     created_at: "2026-11-21T00:00:00.000Z",
     attempt: 1,
