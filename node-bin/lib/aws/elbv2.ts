@@ -17,11 +17,15 @@ export interface Target {
 export interface TargetGroups {
   /** Registering a target again changes nothing. */
   register(arn: string, instanceId: string): Promise<void>;
+  /** One that is not there, or not any more, is out: two may take it out at the same time. */
   deregister(arn: string, instanceId: string): Promise<void>;
   targetHealth(arn: string, instanceId: string): Promise<Target>;
   /** All targets of the group. */
   targets(arn: string): Promise<Target[]>;
 }
+
+/** What the load balancer says of a target that the group does not have. */
+const notThere = "InvalidTargetException";
 
 export const makeTargetGroups = (aws: Pick<Aws, "elbv2">): TargetGroups => {
   const load = async () => ({
@@ -48,7 +52,10 @@ export const makeTargetGroups = (aws: Pick<Aws, "elbv2">): TargetGroups => {
       }),
     deregister: (arn, instanceId) =>
       call("DeregisterTargets", `instance ${instanceId}, target group ${arn}`, async ({ client, sdk }) => {
-        await client.send(new sdk.DeregisterTargetsCommand({ TargetGroupArn: arn, Targets: [{ Id: instanceId }] }));
+        const command = new sdk.DeregisterTargetsCommand({ TargetGroupArn: arn, Targets: [{ Id: instanceId }] });
+        await client.send(command).catch((error: unknown) => {
+          if (!(error instanceof Error && error.name === notThere)) throw error;
+        });
       }),
     targetHealth: (arn, instanceId) =>
       call("DescribeTargetHealth", `instance ${instanceId}, target group ${arn}`, async ({ client, sdk }) => {

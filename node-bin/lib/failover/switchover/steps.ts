@@ -1,4 +1,5 @@
 import { Failure, messageOf } from "#contract/failure-reasons.ts";
+import { leaseTimings } from "#contract/lease.ts";
 import type { Step } from "../../operation/step.ts";
 import { freezeAndChoose } from "../attempt.ts";
 import type { ClusterNode } from "../cluster-node.ts";
@@ -42,11 +43,28 @@ const freshAfter = async (c: SwitchoverContext) => {
   return read;
 };
 
+/**
+ * That the holder of a lock has died is known only after it was watched for a lease. Whoever left the election lock behind is
+ * watched before anything is refused, not in the window. Error: `lock-held`.
+ */
+const electionIsFree = async (c: SwitchoverContext): Promise<void> => {
+  const until = c.now() + electionMs + leaseTimings.short.leaseMs;
+  for (;;) {
+    const { item, state } = await c.election.observe();
+    if (state !== "held") return;
+    if (c.now() >= until) {
+      throw new Failure("lock-held", { message: `${item?.owner ?? "Another"} holds the election lock.` });
+    }
+    await c.sleep(leaseTimings.short.observeEveryMs);
+  }
+};
+
 const prepare: SwitchoverStep = {
   name: "prepare",
   description:
     "begin a new binlog on the candidate, so that replicas find their place in it at once; start the probe client",
   apply: async (c) => {
+    await electionIsFree(c);
     await c.pauseRecoveries();
     await c.candidate.rotate(c.before.fence);
     // A measurement that cannot be made is no reason to change nothing.

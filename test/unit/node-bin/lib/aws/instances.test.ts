@@ -202,4 +202,16 @@ describe("target groups", () => {
       { name: "DeregisterTargets", input: { TargetGroupArn: "arn", Targets: [{ Id: id }] } },
     ]);
   });
+
+  it("do not mind that another was quicker to take an instance out, and mind everything else", async () => {
+    const quicker = targetsOf(() => {
+      throw sdkError("InvalidTargetException");
+    });
+    await quicker.groups.deregister("arn", id);
+    await expect(quicker.groups.register("arn", id)).rejects.toThrow("InvalidTargetException");
+    const denied = targetsOf(() => {
+      throw sdkError("AccessDeniedException");
+    });
+    await expect(denied.groups.deregister("arn", id)).rejects.toMatchObject({ reason: "permission-denied" });
+  });
 });

@@ -292,6 +292,17 @@ it("an acker is listed at the moment of the record: the old primary is not left 
   await expectSound(world, ended.state === "succeeded" ? n2 : n1);
 });
 
+it("somebody who died has left the election lock behind: that is waited for before writes are refused, not in the window", async () => {
+  const world = await setup();
+  const { fence } = await world.recorded();
+  await world.process(n3).lock("election", "a switchover before this one").acquire({ fenceAbove: fence });
+  const at = new Map<string, number>();
+  const ended = await world.run(world.process(n2), (point) => at.set(stopPointName(point), world.clock.now()));
+  expect(ended.state, ended.failure_message).toBe("succeeded");
+  expect((at.get("after open") ?? Number.NaN) - (at.get("before demote") ?? Number.NaN)).toBeLessThan(500);
+  await expectSound(world, n2);
+});
+
 describe("a person accepts the loss", () => {
   const forced = { input: { target: n3, force: "accept-loss" }, dead: [n1, n2] };
 
