@@ -24,8 +24,8 @@ export default {
     ),
     forbid(
       "adapters-do-not-know-what-they-are-used-for",
-      "Adapters of AWS, MySQL and Orchestrator never import what is done with them.",
-      { path: "^node-bin/lib/(aws|mysql|orchestrator|forwarder)/" },
+      "Adapters of AWS, MySQL, Orchestrator and other nodes' agents never import what is done with them.",
+      { path: "^node-bin/lib/(aws|mysql|orchestrator|forwarder|agent-client)/" },
       { path: "^node-bin/lib/(agent|bootstrap|backup|failover|operation|binlog|coordination|lifecycle)/" },
     ),
     forbid("nobody-imports-scripts", "A script is where a program begins.", {}, { path: "^node-bin/[^/]+\\.ts$" }),

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { AttemptAnswer } from "#contract/agent-api.ts";
 import { describeFailure, Failure } from "#contract/failure-reasons.ts";
-import { makeAgentClient } from "./lib/agent/client.ts";
+import { makeAgentClient } from "./lib/agent-client/client.ts";
 import { makeAws } from "./lib/aws/clients.ts";
 import { makeMetadata, metadataOverHttp } from "./lib/aws/metadata.ts";
 import { makeSecrets } from "./lib/aws/secrets.ts";

@@ -6,7 +6,7 @@ import { leaseTimings } from "#contract/lease.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import { ports } from "#contract/ports.ts";
 import { itemKey, type LockName } from "#contract/table.ts";
-import { makeAgentClient } from "./agent/client.ts";
+import { makeAgentClient } from "./agent-client/client.ts";
 import { makeAutoScaling } from "./aws/autoscaling.ts";
 import { makeBatchReader } from "./aws/batch-reader.ts";
 import { makeAws } from "./aws/clients.ts";

@@ -1,6 +1,7 @@
 import type { Credentials } from "#contract/credentials.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
 import type { OperationPlan } from "#contract/operation.ts";
+import type { AgentClient } from "../agent-client/client.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { BatchReader } from "../aws/batch-reader.ts";
 import type { Ec2 } from "../aws/ec2.ts";
@@ -20,7 +21,6 @@ import type { Services } from "../host/services.ts";
 import type { MysqlServer } from "../mysql/server.ts";
 import type { StopPoint } from "../operation/step.ts";
 import type { NodeOrchestrator } from "../orchestrator/on-node.ts";
-import type { AgentClient } from "./client.ts";
 import type { AgentState } from "./state.ts";
 import type { Waker } from "./waker.ts";
 

@@ -10,9 +10,9 @@ import {
   type NodeStatus,
 } from "#contract/agent-api.ts";
 import { failureReport, messageOf } from "#contract/failure-reasons.ts";
+import { isSignedBy } from "../agent-client/signature.ts";
 import type { Verdict } from "../cluster/serving.ts";
 import type { Nonces } from "./nonces.ts";
-import { isSignedBy } from "./signature.ts";
 
 /** What the server answers from; nothing here asks MySQL or AWS. */
 export interface AgentAnswers {

@@ -1,6 +1,6 @@
 import type { Credentials } from "#contract/credentials.ts";
 import type { NodeConfig } from "#contract/node-config.ts";
-import type { AgentClient } from "../agent/client.ts";
+import type { AgentClient } from "../agent-client/client.ts";
 import type { AutoScaling } from "../aws/autoscaling.ts";
 import type { NodeIdentity } from "../aws/metadata.ts";
 import type { Bucket } from "../aws/s3.ts";

@@ -9,7 +9,7 @@ import {
   Repointed,
 } from "#contract/agent-api.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
-import type { AgentClient } from "../agent/client.ts";
+import type { AgentClient } from "../agent-client/client.ts";
 
 /**
  * One node as the steps of a promotion see it: commands to its agent, each under a fence. Errors of all: `node-unreachable`,

@@ -3,10 +3,10 @@ import { request, type Server } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { agentCommandHeaders, agentCommandPath, agentNoncePath } from "#contract/agent-api.ts";
 import { ports } from "#contract/ports.ts";
-import { makeAgentClient } from "#node/lib/agent/client.ts";
 import { makeNonces } from "#node/lib/agent/nonces.ts";
 import { startAgentServer } from "#node/lib/agent/server.ts";
-import { signCommand } from "#node/lib/agent/signature.ts";
+import { makeAgentClient } from "#node/lib/agent-client/client.ts";
+import { signCommand } from "#node/lib/agent-client/signature.ts";
 
 const address = "127.99.1.1";
 const key = "a-key-that-only-agents-know";

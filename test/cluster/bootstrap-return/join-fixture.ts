@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { BackupManifest } from "#contract/backup-manifest.ts";
 import type { TopologyRecord } from "#contract/topology.ts";
-import type { AgentClient } from "#node/lib/agent/client.ts";
+import type { AgentClient } from "#node/lib/agent-client/client.ts";
 import type { BootstrapContext } from "#node/lib/bootstrap/context.ts";
 import { type JoinOutcome, joinAsReplica } from "#node/lib/bootstrap/join.ts";
 import { type HighestFence, openHighestFence } from "#node/lib/host/highest-fence.ts";
