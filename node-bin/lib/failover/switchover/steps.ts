@@ -1,5 +1,6 @@
 import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { leaseTimings } from "#contract/lease.ts";
+import type { Grant } from "../../coordination/lease.ts";
 import type { Step } from "../../operation/step.ts";
 import { freezeAndChoose } from "../attempt.ts";
 import type { ClusterNode } from "../cluster-node.ts";
@@ -107,18 +108,15 @@ const place: SwitchoverStep = {
   },
 };
 
-const drain: SwitchoverStep = {
-  name: "drain",
-  description: "hold new connections for writes at the forwarders of all nodes",
-  apply: async (c) => {
-    const told = await tellAll(c, (node) => node.drain(c.before.fence, holdMs));
-    await Promise.all(all(c).map((node) => node.prepare()));
-    return `${told} of ${all(c).length} nodes hold them`;
-  },
-  undo: async (c) => {
-    const fence = (await c.topology.read())?.fence ?? c.before.fence;
-    await tellAll(c, (node) => node.drain(fence, 0));
-  },
+/** Asks for the election lock, and renews it from the moment it is given: what comes until its own step may take as long as a lease. */
+const askForLock = (c: SwitchoverContext): Promise<Grant> => {
+  c.lockPending ??= c.election.acquire({ deadlineMs: electionMs, fenceAbove: c.before.fence }).then((grant) => {
+    grant.startRenewing();
+    return grant;
+  });
+  // Whoever waits for it is told.
+  c.lockPending.catch(() => {});
+  return c.lockPending;
 };
 
 /** Releases the election lock, also one that was asked for and not given yet. */
@@ -127,6 +125,23 @@ const releaseLock = async (c: SwitchoverContext): Promise<void> => {
   c.electionGrant = undefined;
   c.lockPending = undefined;
   await grant?.release("the switchover was undone");
+};
+
+const drain: SwitchoverStep = {
+  name: "drain",
+  description: "hold new connections for writes at the forwarders of all nodes",
+  apply: async (c) => {
+    // It takes as long as several steps of the window, and does no harm before its own.
+    void askForLock(c);
+    const told = await tellAll(c, (node) => node.drain(c.before.fence, holdMs));
+    await Promise.all(all(c).map((node) => node.prepare()));
+    return `${told} of ${all(c).length} nodes hold them`;
+  },
+  undo: async (c) => {
+    const fence = (await c.topology.read())?.fence ?? c.before.fence;
+    await tellAll(c, (node) => node.drain(fence, 0));
+    await releaseLock(c);
+  },
 };
 
 /** How often the old primary is looked at while its own agent reopens it. */
@@ -153,9 +168,6 @@ const demote: SwitchoverStep = {
   apply: async (c) => {
     const old = required(c.old, "the old primary");
     c.refusedSince = c.now();
-    // It takes as long as several steps, and does no harm before its own.
-    c.lockPending = c.election.acquire({ deadlineMs: electionMs, fenceAbove: c.before.fence });
-    c.lockPending.catch(() => {});
     const answer = await old.demote(c.before.fence, c.operation.operation_id, demoteMs);
     void old.prepare();
     c.goal = answer.executed_gtid_set;
@@ -215,9 +227,7 @@ const takeLock: SwitchoverStep = {
   description: "take the election lock, which gives the new fence",
   inWindow: true,
   apply: async (c) => {
-    c.lockPending ??= c.election.acquire({ deadlineMs: electionMs, fenceAbove: c.before.fence });
-    c.electionGrant = await c.lockPending;
-    c.electionGrant.startRenewing();
+    c.electionGrant = await askForLock(c);
     return `fence ${c.electionGrant.fence}`;
   },
   undo: (c) => releaseLock(c),
