@@ -147,18 +147,31 @@ const drain: SwitchoverStep = {
 /** How often the old primary is looked at while its own agent reopens it. */
 const reopenTries = 12;
 
-/** Has the old primary, which is recorded, accept writes again under a new fence. Error: `superseded` when another is recorded. */
-const reopenOld = async (c: SwitchoverContext): Promise<void> => {
+/** How long its own agent is given between two looks, milliseconds. */
+const reopenEveryMs = 250;
+
+/**
+ * Has the old primary, which is recorded, accept writes again under a new fence. Its own agent may do so at the same moment, because the
+ * operation's lock was stale: then the command comes under a fence that is too low, and it is looked at again. Error: `superseded`
+ * when another is recorded, or when it stays so.
+ */
+const reopenOld = async (c: SwitchoverContext, triesLeft: number): Promise<void> => {
   const record = required(await c.topology.read(), "the topology record");
   await releaseLock(c);
   if (record.instance_id !== c.before.instance_id) {
     throw new Failure("superseded", { message: `${record.instance_id} is recorded as primary meanwhile.` });
   }
   if (!c.old) return;
-  const { mysql } = await c.old.inspect(record.fence);
-  if (mysql.up && mysql.super_read_only === false && mysql.read_only === false) return;
   const { kind, operation_id } = c.operation;
-  await c.old.reopen(record.fence, `${kind} ${operation_id} was undone`, operation_id);
+  try {
+    const { mysql } = await c.old.inspect(record.fence);
+    if (mysql.up && mysql.super_read_only === false && mysql.read_only === false) return;
+    await c.old.reopen(record.fence, `${kind} ${operation_id} was undone`, operation_id);
+  } catch (error) {
+    if (!(error instanceof Failure && error.reason === "superseded") || triesLeft === 1) throw error;
+    await c.sleep(reopenEveryMs);
+    return reopenOld(c, triesLeft - 1);
+  }
 };
 
 const demote: SwitchoverStep = {
@@ -174,17 +187,7 @@ const demote: SwitchoverStep = {
     c.sessionsEnded = answer.sessions_ended;
     return `${answer.sessions_ended} sessions ended`;
   },
-  undo: async (c) => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await reopenOld(c);
-      } catch (error) {
-        // Its own agent took a new fence for it meanwhile, because the operation's lock was stale: then it is open soon.
-        if (!(error instanceof Failure && error.reason === "superseded") || tries === reopenTries) throw error;
-        await c.sleep(250);
-      }
-    }
-  },
+  undo: (c) => reopenOld(c, reopenTries),
 };
 
 /** The candidate follows the recorded primary again. */
