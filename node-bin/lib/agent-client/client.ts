@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import { text as textOf } from "node:stream/consumers";
 import * as v from "valibot";
 import {
   type AgentCommandName,
@@ -73,12 +74,7 @@ export const makeAgentClient = (options: {
           agent: connections,
         },
         (response) => {
-          const parts: Buffer[] = [];
-          response.on("data", (part: Buffer) => parts.push(part));
-          response.on("error", fail);
-          response.on("end", () =>
-            resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString("utf8") }),
-          );
+          textOf(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), fail);
         },
       );
       // Ended with the call: a signal's own timer would wake an agent at rest once more for each.

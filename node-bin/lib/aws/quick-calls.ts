@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { text as textOf } from "node:stream/consumers";
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { SignatureV4 } from "@smithy/signature-v4";
 import type { QuickCalls } from "./quick-documents.ts";
@@ -13,14 +14,6 @@ interface Placed {
 
 const contentType = "application/x-amz-json-1.0";
 const target = (operation: string): string => `DynamoDB_20120810.${operation}`;
-
-const textOf = (body: IncomingMessage): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const parts: Buffer[] = [];
-    body.on("data", (part: Buffer) => parts.push(part));
-    body.on("error", reject);
-    body.on("end", () => resolve(Buffer.concat(parts).toString("utf8")));
-  });
 
 /**
  * Calls with the credentials, the clock correction, the connections and the timeouts of `client`, at the place where `learnFrom`

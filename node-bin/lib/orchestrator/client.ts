@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import { text as textOf } from "node:stream/consumers";
 import * as v from "valibot";
 import { Failure, messageOf } from "#contract/failure-reasons.ts";
 import { ports } from "#contract/ports.ts";
@@ -118,12 +119,7 @@ export const makeOrchestratorClient = (options: {
           signal: late,
         },
         (response) => {
-          const parts: Buffer[] = [];
-          response.on("data", (part: Buffer) => parts.push(part));
-          response.on("error", fail);
-          response.on("end", () =>
-            resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString("utf8") }),
-          );
+          textOf(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), fail);
         },
       );
       sent.on("error", fail);
