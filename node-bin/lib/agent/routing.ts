@@ -3,13 +3,30 @@ import { tags } from "#contract/tags.ts";
 import { type RoutingRepair, routingRepairs } from "../cluster/routing.ts";
 import { monotonicMs, pause } from "../host/wait.ts";
 import type { AgentContext } from "./context.ts";
-import { type AgentSelf, readsVerdict, writesVerdict } from "./state.ts";
+import { type AgentSelf, type AgentState, readsVerdict, writesVerdict } from "./state.ts";
+
+/** What of an agent the reconciler acts through. */
+export interface RoutingContext {
+  readonly config: Pick<
+    AgentContext["config"],
+    "write_routing" | "write_target_group_arn" | "read_target_group_arn" | "asg_name"
+  >;
+  readonly identity: Pick<AgentContext["identity"], "instanceId">;
+  readonly log: Pick<AgentContext["log"], "info" | "warn">;
+  readonly state: AgentState;
+  readonly topology: Pick<AgentContext["topology"], "read">;
+  readonly autoScaling: Pick<AgentContext["autoScaling"], "instanceLifecycle" | "setScaleInProtection">;
+  readonly ec2: Pick<AgentContext["ec2"], "describeInstances" | "tagInstance">;
+  readonly mysqlForWrites: Pick<AgentContext["mysqlForWrites"], "endClientSessions">;
+  readonly targetGroups: AgentContext["targetGroups"];
+  readonly signal: AbortSignal;
+}
 
 /**
  * Clients that the load balancer sent to this node after it was demoted are where they cannot write. Readers are not among them:
  * a node is put into the read group after it was taken out of the write group.
  */
-const endLateSessions = async ({ config, log, mysqlForWrites, state }: AgentContext): Promise<void> => {
+const endLateSessions = async ({ config, log, mysqlForWrites, state }: RoutingContext): Promise<void> => {
   if (config.write_routing !== "registration" || !state.mysql.up) return;
   const ended = await mysqlForWrites.endClientSessions().catch((error: unknown) => {
     log.warn(`sessions: ${messageOf(error)}`);
@@ -19,12 +36,12 @@ const endLateSessions = async ({ config, log, mysqlForWrites, state }: AgentCont
 };
 
 /** Whether the record, read now, still names this node under the fence that it knows. */
-const isStillRecorded = async ({ identity, state, topology }: AgentContext): Promise<boolean> => {
+const isStillRecorded = async ({ identity, state, topology }: RoutingContext): Promise<boolean> => {
   const record = await topology.read();
   return record?.instance_id === identity.instanceId && record.fence === state.record?.fence;
 };
 
-const repair = async (context: AgentContext, change: RoutingRepair): Promise<void> => {
+const repair = async (context: RoutingContext, change: RoutingRepair): Promise<void> => {
   const { autoScaling, config, ec2, identity, targetGroups, log } = context;
   const { instanceId } = identity;
   switch (change.repair) {
@@ -65,7 +82,7 @@ const repair = async (context: AgentContext, change: RoutingRepair): Promise<voi
 const quietMs = 1000;
 
 /** One round of the reconciler: what the outside says of this node is repaired towards the record. Answers whether it agreed already. */
-export const reconcileRouting = async (context: AgentContext, self: AgentSelf): Promise<boolean> => {
+export const reconcileRouting = async (context: RoutingContext, self: AgentSelf): Promise<boolean> => {
   const { autoScaling, config, ec2, identity, targetGroups, state } = context;
   const { instanceId } = identity;
   // An agent that was started anew knows nothing at first, and for long when the store is away: what is registered stays.
@@ -106,7 +123,7 @@ export const reconcileRouting = async (context: AgentContext, self: AgentSelf): 
 };
 
 /** What routing depends on, as one text: when it changes, the reconciler need not wait for its next round. */
-export const routingKey = (context: AgentContext, self: AgentSelf): string => {
+export const routingKey = (context: Pick<RoutingContext, "config" | "state">, self: AgentSelf): string => {
   const { config, state } = context;
   const now = monotonicMs();
   const verdicts =

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { TopologyRecord } from "#contract/topology.ts";
-import type { AgentContext } from "#node/lib/agent/context.ts";
-import { reconcileRouting } from "#node/lib/agent/routing.ts";
+import { type RoutingContext, reconcileRouting } from "#node/lib/agent/routing.ts";
 import { type AgentSelf, emptyState, noteRecord } from "#node/lib/agent/state.ts";
+import type { Target } from "#node/lib/aws/elbv2.ts";
 import { monotonicMs } from "#node/lib/host/wait.ts";
 import { n1, n2, record } from "../cluster/samples.ts";
 
@@ -28,33 +28,40 @@ beforeEach(() => {
   state = emptyState();
 });
 
-const context = (): AgentContext =>
-  ({
-    config: {
-      write_routing: "registration",
-      write_target_group_arn: "write",
-      read_target_group_arn: "read",
-      asg_name: "g",
+const context = (): RoutingContext => ({
+  config: {
+    write_routing: "registration",
+    write_target_group_arn: "write",
+    read_target_group_arn: "read",
+    asg_name: "g",
+  },
+  identity: { instanceId: n1 },
+  log: { info: () => {}, warn: () => {} },
+  state,
+  topology: { read: async () => stored },
+  autoScaling: { instanceLifecycle: async () => undefined, setScaleInProtection: async () => {} },
+  ec2: { describeInstances: async () => [], tagInstance: async () => {} },
+  mysqlForWrites: {
+    endClientSessions: async () => {
+      calls.push("end sessions");
+      return 1;
     },
-    identity: { instanceId: n1, privateIp: "10.0.0.1" },
-    log: { info: () => {}, warn: () => {} },
-    state,
-    topology: { read: async () => stored },
-    autoScaling: { instanceLifecycle: async () => undefined, setScaleInProtection: async () => {} },
-    ec2: { describeInstances: async () => [], tagInstance: async () => {} },
-    mysqlForWrites: {
-      endClientSessions: async () => {
-        calls.push("end sessions");
-        return 1;
-      },
-    },
-    targetGroups: {
-      targets: async () => inWriteGroup.map((instanceId) => ({ instanceId, state: "healthy", registered: true })),
-      targetHealth: async () => ({ instanceId: n1, state: "unused", registered: false }),
-      register: async (arn: string, id: string) => void calls.push(`register ${id} ${arn}`),
-      deregister: async (arn: string, id: string) => void calls.push(`deregister ${id} ${arn}`),
-    },
-  }) as unknown as AgentContext;
+  },
+  targetGroups: {
+    targets: async () => inWriteGroup.map((instanceId) => target(instanceId, "healthy", true)),
+    targetHealth: async () => target(n1, "unused", false),
+    register: async (arn: string, id: string) => void calls.push(`register ${id} ${arn}`),
+    deregister: async (arn: string, id: string) => void calls.push(`deregister ${id} ${arn}`),
+  },
+  signal: new AbortController().signal,
+});
+
+const target = (instanceId: string, state: string, registered: boolean): Target => ({
+  instanceId,
+  state,
+  registered,
+  description: undefined,
+});
 
 /** The agent of a primary that serves. */
 const serves = (): void => {
@@ -66,8 +73,8 @@ const serves = (): void => {
     up: true,
     read_only: false,
     super_read_only: false,
-    semi_sync: { source_enabled: true, clients: 2 },
-  } as unknown as typeof state.mysql;
+    semi_sync: { source_enabled: true, replica_enabled: false, wait_count: 1, clients: 2 },
+  };
   state.lease = { held: () => true } as typeof state.lease;
 };
 
