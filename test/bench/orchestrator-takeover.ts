@@ -9,14 +9,12 @@ import { waitUntil } from "#lab/wait.ts";
 import { replicationAccount } from "#node/lib/mysql/accounts.ts";
 import { becomePrimary, credentials, network, replicate } from "../cluster/mysql/cluster-of-servers.ts";
 import { makeTestServers, type TestServer } from "../cluster/mysql/server-fixture.ts";
-import { layOutOrchestrator, type RealOrchestrator } from "../cluster/orchestrator/real-orchestrator.ts";
+import { layOutBeside, type RealOrchestrator } from "../cluster/orchestrator/real-orchestrator.ts";
 import { startCrowd } from "./crowd.ts";
 import type { Figure } from "./figures.ts";
 
 /** What Orchestrator alone needs to move the primary by itself, as its own documents say. */
 const alone = {
-  // These servers have different ports, which only SHOW REPLICAS tells.
-  DiscoverByShowSlaveHosts: true,
   ApplyMySQLPromotionAfterMasterFailover: true,
   // Each round is a takeover of its own.
   RecoveryPeriodBlockSeconds: 1,
@@ -31,19 +29,7 @@ const healthyMs = 60_000;
 const startServers = async (program: string, folder: string) => {
   const servers = await makeTestServers();
   const all = [await servers.add(), await servers.add(), await servers.add()];
-  const nodes = await Promise.all(
-    all.map((server) =>
-      layOutOrchestrator({
-        program,
-        folder,
-        address: server.address,
-        password: credentials.orchestrator,
-        raftNodes: all.map(({ address }) => address),
-        mysqlPort: server.port,
-        settings: alone,
-      }),
-    ),
-  );
+  const nodes = await layOutBeside(all, { program, folder, settings: alone });
   const end = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.kill()));
     await servers.close();

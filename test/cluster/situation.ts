@@ -29,6 +29,8 @@ export interface Situation {
   writesAgain(deadlineMs?: number): Promise<void>;
   /** One node is writable, and it is another than this one. */
   onlyOthersWritable(old: LabNode): Promise<void>;
+  /** The group has terminated this node. */
+  isGone(node: LabNode): Promise<void>;
   /** Boots nodes that lost their power, and waits until the cluster is as it should be. */
   backAndHealthy(...names: readonly string[]): Promise<void>;
   /** The healthy cluster has one writable node, and nothing that was acknowledged is lost. Ends the clients. */
@@ -112,6 +114,15 @@ export const useSituation = (options: LabOptions = {}): Situation => {
           return (writable.length === 1 && writable[0] !== old.name) || { seen: writable };
         },
         30_000,
+      ),
+    isGone: (gone) =>
+      the().waitUntil(
+        `${gone.name} is gone`,
+        async () => {
+          const seen = (await the().nodes()).map((node) => `${node.instanceId} ${node.lifecycle}`);
+          return !seen.some((each) => each.startsWith(gone.instanceId)) || { seen };
+        },
+        120_000,
       ),
     backAndHealthy: async (...names) => {
       for (const name of names) await the().machine(name).start();

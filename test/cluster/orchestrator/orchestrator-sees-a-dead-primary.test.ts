@@ -5,9 +5,9 @@ import { afterAll, beforeAll, expect, it, onTestFailed } from "vitest";
 import { waitUntil } from "#lab/wait.ts";
 import { hookAction } from "#node/lib/orchestrator/hook-action.ts";
 import { readHookEvent } from "#node/lib/orchestrator/hook-event.ts";
-import { becomePrimary, credentials, replicate } from "../mysql/cluster-of-servers.ts";
+import { becomePrimary, replicate } from "../mysql/cluster-of-servers.ts";
 import { makeTestServers, type TestServer, type TestServers } from "../mysql/server-fixture.ts";
-import { layOutOrchestrator, type RanHook, type RealOrchestrator } from "./real-orchestrator.ts";
+import { layOutBeside, type RanHook, type RealOrchestrator } from "./real-orchestrator.ts";
 import { describeWithOrchestrator } from "./with-orchestrator.ts";
 
 describeWithOrchestrator("a real Orchestrator sees a dead primary", (program) => {
@@ -24,21 +24,7 @@ describeWithOrchestrator("a real Orchestrator sees a dead primary", (program) =>
     replicas = [await servers.add(), await servers.add()];
     await becomePrimary(primary, [1, 2, 3]);
     for (const replica of replicas) await replicate(primary, replica);
-    const all = [primary, ...replicas];
-    nodes = await Promise.all(
-      all.map((server) =>
-        layOutOrchestrator({
-          program,
-          folder,
-          address: server.address,
-          password: credentials.orchestrator,
-          raftNodes: all.map(({ address }) => address),
-          mysqlPort: server.port,
-          // These servers have different ports, which only SHOW REPLICAS tells.
-          settings: { DiscoverByShowSlaveHosts: true },
-        }),
-      ),
-    );
+    nodes = await layOutBeside([primary, ...replicas], { program, folder });
     for (const node of nodes) await node.start();
   });
   afterAll(async () => {

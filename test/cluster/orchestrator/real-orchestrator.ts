@@ -6,6 +6,8 @@ import { accountNames } from "#contract/credentials.ts";
 import { labOrchestratorConfig } from "#lab/orchestrator.ts";
 import { makeOrchestratorClient, type OrchestratorClient } from "#node/lib/orchestrator/client.ts";
 import { type OrchestratorConfigFile, orchestratorConfigFile } from "#node/lib/orchestrator/config-file.ts";
+import { credentials } from "../mysql/cluster-of-servers.ts";
+import type { TestServer } from "../mysql/server-fixture.ts";
 
 /** One run of the hook. */
 export interface RanHook {
@@ -110,3 +112,26 @@ export const layOutOrchestrator = async (options: {
     },
   };
 };
+
+/** Lays out an Orchestrator beside each of these servers, all of them peers; none is started yet. */
+export const layOutBeside = (
+  servers: readonly Pick<TestServer, "address" | "port">[],
+  options: {
+    readonly program: string;
+    readonly folder: string;
+    readonly settings?: Readonly<Record<string, unknown>>;
+  },
+): Promise<RealOrchestrator[]> =>
+  Promise.all(
+    servers.map(({ address, port }) =>
+      layOutOrchestrator({
+        ...options,
+        address,
+        password: credentials.orchestrator,
+        raftNodes: servers.map((server) => server.address),
+        mysqlPort: port,
+        // These servers have different ports, which only SHOW REPLICAS tells.
+        settings: { DiscoverByShowSlaveHosts: true, ...options.settings },
+      }),
+    ),
+  );
