@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "#contract/failure-reasons.ts";
 import type { Lab } from "#lab/lab.ts";
+import { onNode } from "../cluster/switchover-fixture.ts";
 
 /** Full backups that are taken while the cluster is broken in every way. */
 export interface Backups {
@@ -25,13 +26,7 @@ export const startBackups = (lab: Lab, say: (line: string) => void): Backups => 
     const record = await lab.topology();
     const replica = (await lab.nodes()).findLast((node) => node.instanceId !== record?.instance_id);
     if (replica === undefined) return;
-    const { exitCode, stderr } = await lab.machine(replica.name).machine.run({
-      script: ['"$PERCONA_ACTIONS_BIN/operation" backup'],
-      environment: {},
-      timeoutMs,
-      signal: ending.signal,
-    });
-    if (exitCode !== 0) throw new Error(stderr.trim().split("\n").at(-1)?.slice(0, 300) ?? `exit code ${exitCode}`);
+    await onNode(lab, replica.name, "backup", {}, { timeoutMs, signal: ending.signal });
     taken += 1;
   };
   const running = (async () => {
@@ -40,7 +35,7 @@ export const startBackups = (lab: Lab, say: (line: string) => void): Backups => 
       await takeOne().catch((error: unknown) => {
         if (ending.signal.aborted) return;
         failed += 1;
-        say(`      a backup failed: ${messageOf(error)}`);
+        say(`      a backup failed: ${messageOf(error).trim().split("\n").at(-1)?.slice(0, 300)}`);
       });
     }
   })().catch(() => {});

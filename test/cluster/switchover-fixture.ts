@@ -29,13 +29,14 @@ export const onNode = async (
   name: string,
   command: string,
   environment: Readonly<Record<string, string>>,
+  options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
 ): Promise<unknown> => {
-  const timeoutMs = 60_000;
+  const { timeoutMs = 60_000, signal = AbortSignal.timeout(timeoutMs) } = options;
   const ended = await lab.machine(name).machine.run({
     script: [`"$PERCONA_ACTIONS_BIN/operation" ${command}`],
     environment,
     timeoutMs,
-    signal: AbortSignal.timeout(timeoutMs),
+    signal,
   });
   if (ended.exitCode !== 0) throw new Error(`${command} on ${name}: ${ended.stdout} ${ended.stderr}`);
   return JSON.parse(ended.stdout);
