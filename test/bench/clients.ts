@@ -18,14 +18,35 @@ export interface Client {
 export const makeTable = (lab: Lab): Promise<unknown> =>
   lab.sql("write", "CREATE TABLE app.bench (k VARCHAR(60) PRIMARY KEY)");
 
-/** Starts a client. `pauseMs`: between two writes. */
-export const startClient = (name: string, places: () => Promise<readonly SqlLogin[]>, pauseMs: number): Client => {
+/** When a client writes: every so many milliseconds, so many after the others begin. */
+export interface Beat {
+  readonly everyMs: number;
+  readonly offsetMs: number;
+}
+
+/**
+ * Starts a client. It writes on its beat however long a write took, and beats that it missed are left out: clients that pause after
+ * each answer instead fall into step at the first interruption, and then write all at once with nothing between.
+ */
+export const startClient = (
+  name: string,
+  places: () => Promise<readonly SqlLogin[]>,
+  { everyMs, offsetMs }: Beat,
+): Client => {
   const acknowledged: string[] = [];
   let going = true;
   let last = performance.now();
   let failed = 0;
+  const start = performance.now() + offsetMs;
+  let beat = 0;
+  const nextBeat = async (): Promise<void> => {
+    const now = performance.now();
+    beat = Math.max(beat + 1, Math.ceil((now - start) / everyMs));
+    await delay(start + beat * everyMs - now);
+  };
   const run = async (): Promise<void> => {
     let connection: Connection | undefined;
+    await delay(offsetMs);
     for (let n = 0, place = 0; going; n++) {
       const key = `${name}-${n}`;
       try {
@@ -42,7 +63,7 @@ export const startClient = (name: string, places: () => Promise<readonly SqlLogi
         await connection.query({ sql: "INSERT INTO app.bench (k) VALUES (?)", values: [key], timeout: 10_000 });
         acknowledged.push(key);
         last = performance.now();
-        await delay(pauseMs);
+        await nextBeat();
       } catch {
         connection?.destroy();
         connection = undefined;

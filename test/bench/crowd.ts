@@ -16,8 +16,9 @@ export interface Crowd {
 
 /** Starts 8 writers with 300 writes a second together. Each tries the places in turn when one fails. */
 export const startCrowd = (name: string, places: () => Promise<readonly SqlLogin[]>): Crowd => {
+  const betweenMs = 1000 / writesPerSecond;
   const clients = Array.from({ length: writers }, (_, n) =>
-    startClient(`${name}${n}`, places, (1000 * writers) / writesPerSecond),
+    startClient(`${name}${n}`, places, { everyMs: writers * betweenMs, offsetMs: n * betweenMs }),
   );
   const answered = (): number => clients.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0);
   let last = performance.now();

@@ -71,7 +71,8 @@ const measure = async (
     }
     measured.gaps.push(crowd.longestGap());
     measured.failedConnections += crowd.clients.reduce((sum, client) => sum + client.failedConnections(), 0);
-    process.stderr.write(`${what} ${round + 1}/${runs}: ${measured.gaps.at(-1)?.toFixed(0)} ms\n`);
+    const at = new Date().toISOString().slice(11, 23);
+    process.stderr.write(`${at} ${what} ${round + 1}/${runs}: ${measured.gaps.at(-1)?.toFixed(0)} ms\n`);
   }
   return measured;
 };

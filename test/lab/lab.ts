@@ -88,7 +88,7 @@ export interface Lab extends LabView {
   machine(name: string): LabMachine;
   /** Why nodes cannot be cut from each other here; undefined when they can. */
   peerCutsMissing(): Promise<string | undefined>;
-  /** No packet passes between two nodes from now on. @throws where `peerCutsMissing` says why. */
+  /** No packet passes between two nodes from now on. @throws what `peerCutsMissing` says. */
   cutPeers(one: string, other: string): Promise<void>;
   /** Ends all cuts between nodes. */
   heal(): Promise<void>;
@@ -135,7 +135,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   };
 
   try {
-    const { number, network, paths, socketsDir, run, control, sessions, kept, stays } = await takePlace(
+    const { number, network, paths, socketsDir, run, control, sessions, cutsWith, kept, stays } = await takePlace(
       options,
       ending,
     );
@@ -154,7 +154,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       }),
     );
     ending.push(() => cloud.close());
-    const cuts = peerCuts(run);
+    const cuts = peerCuts(run, cutsWith);
     ending.push(() => cuts.heal());
     const created = await phase("cluster's resources", () =>
       createCluster(cloud, {
@@ -283,6 +283,7 @@ async function takePlace(options: LabOptions, ending: EndingSteps) {
     kept,
     control: { secret, serve },
     sessions: reaper.sessions,
+    cutsWith: reaper.cutsWith,
     /** Whether the folder on disk stays when the lab ends. */
     stays: (answer: boolean): void => {
       stay = answer;
@@ -442,8 +443,6 @@ function makeLab(view: LabView, cloud: Cloud, hypervisor: Hypervisor, cuts: Peer
     },
     peerCutsMissing,
     cutPeers: async (one, other) => {
-      const missing = await peerCutsMissing();
-      if (missing !== undefined) throw new Error(missing);
       const [from, to] = [hostedMachine(hypervisor, one), hostedMachine(hypervisor, other)];
       await cuts.cut(from.instance.privateIp, to.instance.privateIp);
     },

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
+import { messageOf } from "#contract/failure-reasons.ts";
+import { ensureNftables } from "./cache/index.ts";
 
 /** Cuts between nodes, by dropping packets. */
 export interface PeerCuts {
@@ -28,10 +30,10 @@ export function cutRules(table: string, pairs: readonly (readonly [string, strin
 }
 
 /** The table of a lab's cuts; the reaper deletes it when the lab dies. */
-export const cutsTable = (run: string): string => `percona_lab_${run}`;
+export const cutsTable = (labRun: string): string => `percona_lab_${labRun}`;
 
-async function nft(args: readonly string[], input = ""): Promise<void> {
-  const child = spawn("nft", args, { stdio: ["pipe", "ignore", "pipe"] });
+async function run(nft: string, args: readonly string[], input = ""): Promise<void> {
+  const child = spawn(nft, args, { stdio: ["pipe", "ignore", "pipe"] });
   const ended = once(child, "close") as Promise<[number | null]>;
   child.stdin.on("error", () => {});
   child.stdin.end(input);
@@ -39,29 +41,46 @@ async function nft(args: readonly string[], input = ""): Promise<void> {
   if (code !== 0) throw new Error(`nft ${args.join(" ")} ended with exit code ${code}: ${complaint.trim()}`);
 }
 
-/** Whether nodes can be cut from each other here; if not, why. */
-export async function peerCutsMissing(): Promise<string | undefined> {
+/** The program that cuts, tried. @throws when nodes cannot be cut from each other here, with what it needs. */
+async function peerCutsProgram(): Promise<string> {
   try {
-    await nft(["list", "tables"]);
-    return undefined;
+    const { nft } = await ensureNftables(() => {});
+    await run(nft, ["list", "tables"]);
+    return nft;
   } catch (error) {
-    return `nodes cannot be cut from each other: nftables with root are needed (apt-get install nftables): ${error instanceof Error ? error.message : error}`;
+    throw new Error(
+      `nodes cannot be cut from each other: it needs root and a kernel with nftables: ${messageOf(error)}`,
+    );
   }
 }
 
-/** Cuts for one lab. */
-export function peerCuts(run: string): PeerCuts {
+/** Whether nodes can be cut from each other here; if not, why. */
+export function peerCutsMissing(): Promise<string | undefined> {
+  return peerCutsProgram().then(() => undefined, messageOf);
+}
+
+/**
+ * Cuts for one lab.
+ *
+ * @param begins is told the program before the first cut, for whoever removes the table when the lab is killed.
+ */
+export function peerCuts(labRun: string, begins: (nft: string) => void = () => {}): PeerCuts {
   let pairs: (readonly [string, string])[] = [];
-  const apply = (): Promise<void> => nft(["-f", "-"], cutRules(cutsTable(run), pairs));
+  let program: string | undefined;
+  const apply = (nft: string): Promise<void> => run(nft, ["-f", "-"], cutRules(cutsTable(labRun), pairs));
   return {
     cut: async (one, other) => {
+      if (program === undefined) {
+        program = await peerCutsProgram();
+        begins(program);
+      }
       pairs.push([one, other]);
-      await apply();
+      await apply(program);
     },
     heal: async () => {
-      if (pairs.length === 0) return;
+      if (program === undefined || pairs.length === 0) return;
       pairs = [];
-      await apply();
+      await apply(program);
     },
   };
 }

@@ -4,10 +4,9 @@ import { eventually, several, useRigs } from "./forwarder-fixture.ts";
 const newRig = useRigs();
 
 it("a client that is connected stays, through looks at the forwarder that change nothing", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, forwarder, desired, write } = await newRig();
   const [one] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   const client = write();
   expect(await client.greeted()).toBe("one");
   for (let round = 0; round < 10; round += 1) await forwarder.apply(desired(one));
@@ -15,10 +14,9 @@ it("a client that is connected stays, through looks at the forwarder that change
 });
 
 it("connections that arrive between two primaries are answered by the new one, and the old one's are cut", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, forwarder, desired, write } = await newRig();
   const [one, two] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   const before = write();
   await before.greeted();
 
@@ -41,35 +39,23 @@ it("connections that arrive between two primaries are answered by the new one, a
   expect(await write().greeted()).toBe("two");
 });
 
-it("connections that wait for a primary whose mysqld is dead outlive the cut of its sessions", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+it.each([
+  ["whose mysqld is dead", "stopServer"],
+  ["that answers nothing at all", "silenceServer"],
+] as const)("connections that wait for a primary %s outlive the cut of its sessions", async (_what, happens) => {
+  const { nodes, makePrimary, write } = await newRig();
   const [one, two] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
-  await one.stopServer();
+  await makePrimary(one);
+  await one[happens]();
   const waiting = await several(30, write, 3);
-  two.says = "primary";
-  await forwarder.apply(desired(two, [one]));
-  expect(await Promise.all(waiting.map((client) => client.greeted()))).toEqual(waiting.map(() => "two"));
-});
-
-it("connections that wait for a primary that answers nothing at all outlive the cut of its sessions", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
-  const [one, two] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
-  await one.silenceServer();
-  const waiting = await several(30, write, 3);
-  two.says = "primary";
-  await forwarder.apply(desired(two, [one]));
+  await makePrimary(two, [one]);
   expect(await Promise.all(waiting.map((client) => client.greeted()))).toEqual(waiting.map(() => "two"));
 });
 
 it("an undo gives the waiting connections back to the old primary", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, forwarder, desired, write } = await newRig();
   const [one] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   const before = write();
   await before.greeted();
   await forwarder.apply(desired(undefined));
@@ -80,7 +66,7 @@ it("an undo gives the waiting connections back to the old primary", async () => 
 });
 
 it("a connection is held for about six seconds, and a client that leaves earlier reaches nobody", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, forwarder, desired, write } = await newRig();
   const [one] = nodes;
   await forwarder.apply(desired(undefined));
   const began = performance.now();
@@ -91,8 +77,7 @@ it("a connection is held for about six seconds, and a client that leaves earlier
   await eventually("the patient one is given up", () => patient.ended, 10_000);
   expect(patient.endedAt - began).toBeGreaterThan(5000);
   expect(patient.endedAt - began).toBeLessThan(9000);
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   expect(await write().greeted()).toBe("one");
   expect(one.accepted()).toBe(1);
 });

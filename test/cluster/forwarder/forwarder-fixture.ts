@@ -50,6 +50,8 @@ export interface Rig {
   readonly nodes: readonly [StandIn, StandIn, StandIn];
   readonly forwarder: Forwarder;
   desired(primary: StandIn | undefined, cut?: readonly StandIn[], nodes?: readonly StandIn[]): Desired;
+  /** A node says that it is the primary, and HAProxy is told. */
+  makePrimary(node: StandIn, cut?: readonly StandIn[]): Promise<void>;
   write(): Client;
   read(): Client;
   /** Kills HAProxy and starts it anew. */
@@ -242,14 +244,19 @@ export const useRigs = (): (() => Promise<Rig>) => {
       clients.push(made);
       return made;
     };
+    const desired: Rig["desired"] = (primary, cut = [], all = nodes) => ({
+      nodes: all.map((node) => ({ address: node.address })),
+      primary: primary?.address,
+      cut: cut.map((node) => node.address),
+    });
     return {
       nodes,
       forwarder,
-      desired: (primary, cut = [], all = nodes) => ({
-        nodes: all.map((node) => ({ address: node.address })),
-        primary: primary?.address,
-        cut: cut.map((node) => node.address),
-      }),
+      desired,
+      makePrimary: async (node, cut) => {
+        node.says = "primary";
+        await forwarder.apply(desired(node, cut));
+      },
       write: () => client(ports.forwardWrite),
       read: () => client(ports.forwardRead),
       restartHaproxy: async () => {

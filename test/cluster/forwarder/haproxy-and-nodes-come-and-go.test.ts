@@ -5,10 +5,9 @@ import { eventually, several, useRigs } from "./forwarder-fixture.ts";
 const newRig = useRigs();
 
 it("a restarted HAProxy holds connections until the next look repairs it", async () => {
-  const { nodes, forwarder, desired, write, restartHaproxy } = await newRig();
+  const { nodes, makePrimary, forwarder, desired, write, restartHaproxy } = await newRig();
   const [one] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   expect(await write().greeted()).toBe("one");
   await restartHaproxy();
   const waiting = await several(5, write);

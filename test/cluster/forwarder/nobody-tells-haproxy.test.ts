@@ -5,10 +5,9 @@ import { eventually, several, useRigs } from "./forwarder-fixture.ts";
 const newRig = useRigs();
 
 it("health checks alone move the traffic to another primary; what arrives meanwhile waits", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, forwarder, desired, write } = await newRig();
   const [one, two] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   await eventually(
     "the other slots are left to their checks",
     async () => {
@@ -39,10 +38,9 @@ it("health checks alone move the traffic to another primary; what arrives meanwh
 });
 
 it("an agent that is away for a second costs nobody a session and no new connection", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, write } = await newRig();
   const [one] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   const before = write();
   await before.greeted();
   await one.stopAgent();
@@ -57,10 +55,9 @@ it("an agent that is away for a second costs nobody a session and no new connect
 });
 
 it("an agent that says that its node serves no longer ends no session and gets no new one", async () => {
-  const { nodes, forwarder, desired, write } = await newRig();
+  const { nodes, makePrimary, forwarder, write } = await newRig();
   const [one] = nodes;
-  one.says = "primary";
-  await forwarder.apply(desired(one));
+  await makePrimary(one);
   const before = write();
   await before.greeted();
   one.says = "neither";

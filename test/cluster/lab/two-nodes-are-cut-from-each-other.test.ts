@@ -1,9 +1,12 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server, type Socket, connect as tcpConnect } from "node:net";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { peerCuts, peerCutsMissing } from "#lab/peer-cuts.ts";
 import { waitUntil } from "#lab/wait.ts";
 
+const reaperScript = fileURLToPath(new URL("../../lab/hypervisor/reaper.sh", import.meta.url));
 const missing = await peerCutsMissing();
 const [one, other, third] = ["127.101.0.1", "127.101.0.2", "127.101.0.3"] as const;
 
@@ -54,6 +57,18 @@ describe.skipIf(missing !== undefined)(
       (await open(other)).socket.destroy();
       socket.destroy();
       bystander.socket.destroy();
+    });
+
+    it("the cut ends with a lab that is killed", async () => {
+      const run = `killed_${process.pid}`;
+      const reaper = spawn("/bin/sh", [reaperScript, run], { stdio: ["pipe", "ignore", "inherit"] });
+      const killed = peerCuts(run, (nft) => reaper.stdin.write(`cuts ${nft}\n`));
+      await killed.cut(one, other);
+      await expect(open(other)).rejects.toThrow("aborted");
+      // Its end of the pipe closes with the lab, without a farewell.
+      reaper.stdin.end();
+      await once(reaper, "exit");
+      (await open(other)).socket.destroy();
     });
   },
 );

@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import { type ActInstall, actInstall, actKey, actRecipe } from "./act.ts";
+import { debianProgramRecipe } from "./debian-program.ts";
 import { type Entry, type EntryTools, ensureEntry, findEntry, type Recipe } from "./entry.ts";
-import { type HaproxyInstall, haproxyInstall, haproxyRecipe } from "./haproxy.ts";
+import { type HaproxyInstall, haproxyInstall, haproxyProgram } from "./haproxy.ts";
 import { takeLock } from "./lock.ts";
 import { type MysqlInstall, mysqlInstall, mysqlRecipe } from "./mysql.ts";
+import { type NftablesInstall, nftablesInstall, nftablesProgram } from "./nftables.ts";
 import { cacheRoot } from "./paths.ts";
 import { type EntryName, type Missing, missingFor, missingText, realSurroundings } from "./prerequisites.ts";
 import type { Report } from "./progress.ts";
@@ -52,7 +54,8 @@ const sources: Readonly<Record<EntryName, Source>> = {
   mysql: byKey((tools) => mysqlRecipe(tools, process.env)),
   moto: pythonSource(moto),
   ministack: pythonSource(ministack),
-  haproxy: byKey((tools) => haproxyRecipe(tools, process.env)),
+  haproxy: byKey((tools) => debianProgramRecipe(haproxyProgram, tools, process.env)),
+  nftables: byKey((tools) => debianProgramRecipe(nftablesProgram, tools, process.env)),
   act: byKey(actRecipe),
 };
 
@@ -123,6 +126,11 @@ export async function ensureMinistack(report: Report, root?: string): Promise<Py
 /** HAProxy of the running Debian release. */
 export async function ensureHaproxy(report: Report, root?: string): Promise<HaproxyInstall> {
   return haproxyInstall(await ensure("haproxy", report, root));
+}
+
+/** nftables of the running Debian release. */
+export async function ensureNftables(report: Report, root?: string): Promise<NftablesInstall> {
+  return nftablesInstall(await ensure("nftables", report, root));
 }
 
 /** act; or, where there is no Go to build it, how to get it: a test that wants it is then skipped with that sentence. */

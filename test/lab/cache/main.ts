@@ -3,10 +3,10 @@ import { messageOf } from "#contract/failure-reasons.ts";
 import { type EntryName, ensureEntries, labEntries, reportLines } from "./index.ts";
 import { cacheRoot } from "./paths.ts";
 
-/** `main.ts [--with haproxy] [--with act]`: fills the cache and prints what is in it. Progress goes to stderr. */
+/** `main.ts [--with nftables] [--with act]`: fills the cache and prints what is in it. Progress goes to stderr. */
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { with: { type: "string", multiple: true, default: [] } } });
-  const lazy: readonly EntryName[] = ["haproxy", "act"];
+  const lazy: readonly EntryName[] = ["nftables", "act"];
   const asked = lazy.filter((name) => values.with.includes(name));
   const unknown = values.with.filter((name) => !lazy.some((known) => known === name));
   if (unknown.length > 0)

@@ -14,7 +14,7 @@ export interface Missing {
 }
 
 /** An entry that can be built. */
-export type EntryName = "mysql" | "moto" | "ministack" | "haproxy" | "act";
+export type EntryName = "mysql" | "moto" | "ministack" | "haproxy" | "nftables" | "act";
 
 interface Tool {
   readonly program: string;
@@ -22,8 +22,8 @@ interface Tool {
   readonly neededBy: readonly EntryName[];
 }
 
-const everyEntry: readonly EntryName[] = ["mysql", "moto", "ministack", "haproxy", "act"];
-const fromDebian: readonly EntryName[] = ["mysql", "haproxy"];
+const everyEntry: readonly EntryName[] = ["mysql", "moto", "ministack", "haproxy", "nftables", "act"];
+const fromDebian: readonly EntryName[] = ["mysql", "haproxy", "nftables"];
 const withPython: readonly EntryName[] = ["moto", "ministack"];
 
 const tools: readonly Tool[] = [
@@ -38,7 +38,14 @@ const tools: readonly Tool[] = [
 ];
 
 /** What the entries need on disk while they are built, 10^6 bytes. */
-const room: Readonly<Record<EntryName, number>> = { mysql: 550, moto: 450, ministack: 150, haproxy: 200, act: 1500 };
+const room: Readonly<Record<EntryName, number>> = {
+  mysql: 550,
+  moto: 450,
+  ministack: 150,
+  haproxy: 200,
+  nftables: 150,
+  act: 1500,
+};
 
 /** What the checks look at; the process's own by default. */
 export interface Surroundings {

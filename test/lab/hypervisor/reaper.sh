@@ -4,13 +4,14 @@
 #     reaper.sh RUN DIRECTORY… <PIPE
 #
 # The daemon holds the other end of the pipe and writes "+SESSION" and "-SESSION" for each session of processes that begins and
-# is over. When the pipe closes, every process of those sessions, and every process that was started with
+# is over, and "cuts PROGRAM" when the lab may have a table of nftables that PROGRAM removes. When the pipe closes, every process of those sessions, and every process that was started with
 # PERCONA_LAB_OWNER=RUN/…, gets SIGKILL until none is left. Then the directories are removed. A farewell is the line "done".
 trap '' INT TERM HUP
 
 run=$1
 shift
 sessions=' '
+nft=
 while read -r line; do
   case $line in
   +*) sessions="$sessions${line#+} " ;;
@@ -18,6 +19,7 @@ while read -r line; do
     over=" ${line#-} "
     case $sessions in *"$over"*) sessions="${sessions%%"$over"*} ${sessions#*"$over"}" ;; esac
     ;;
+  "cuts "*) nft=${line#cuts } ;;
   done) exit 0 ;;
   esac
 done
@@ -45,5 +47,5 @@ while pids=$(left) && [ -n "$pids" ] && [ "$tries" -lt 500 ]; do
   tries=$((tries + 1))
   sleep 0.02
 done
-if command -v nft >/dev/null 2>&1; then nft delete table inet "percona_lab_$run" 2>/dev/null; fi
+[ -z "$nft" ] || "$nft" delete table inet "percona_lab_$run" 2>/dev/null
 [ $# -eq 0 ] || rm -rf -- "$@"

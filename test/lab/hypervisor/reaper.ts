@@ -9,6 +9,8 @@ export const ownerVariable = "PERCONA_LAB_OWNER";
 /** A process that ends everything of the lab when this process is gone, however that came about. */
 export interface Reaper {
   readonly sessions: SessionRegistry;
+  /** From now on the table of cuts goes too; `nft` is the program that removes it. */
+  cutsWith(nft: string): void;
   /** Process id, for tests. */
   readonly pid: number;
   /** Says farewell: the reaper ends and touches nothing. */
@@ -37,6 +39,7 @@ export function startReaper(run: string, directories: readonly string[]): Reaper
   return {
     pid: child.pid ?? 0,
     sessions: { add: (session) => tell(`+${session}`), remove: (session) => tell(`-${session}`) },
+    cutsWith: (nft) => tell(`cuts ${nft}`),
     dismiss: async () => {
       child.stdin.end("done\n");
       if (child.exitCode === null && child.signalCode === null) {

@@ -3,21 +3,10 @@ import { agentPaths, maxLagParameter } from "#contract/agent-api.ts";
 import { ports } from "#contract/ports.ts";
 import { labForwarderConfig } from "#lab/forwarder-config.ts";
 import { nodeConfig, nodeUnits } from "#lab/hypervisor/node.ts";
-import { machineLayout } from "#lab/machine/layout.ts";
 import { waitingTurnMs } from "#node/lib/forwarder/forwarder.ts";
+import { cluster, layout } from "./samples.ts";
 
 const node = { address: "127.1.11.4", socket: "/tmp/lab1-x/n1/haproxy.sock", maxReplicaLagSeconds: 30 };
-const layout = machineLayout("/state/machines/i-1", "/tmp/lab1-x/n1");
-const cluster = {
-  clusterId: "lab-1",
-  nodes: 3,
-  tableName: "t",
-  secretArn: "arn:secret",
-  bucket: "b",
-  asgName: "asg",
-  writeTargetGroupArn: "arn:w",
-  readTargetGroupArn: "arn:r",
-};
 
 describe("HAProxy's configuration", () => {
   it("has nothing left of the template, and names what the contract names", async () => {

@@ -3,26 +3,14 @@ import { describe, expect, it } from "vitest";
 import { NodeConfig } from "#contract/node-config.ts";
 import { rowsOf } from "#lab/cli/live-status.ts";
 import { nodeConfig, nodeUnits, nodeVariables } from "#lab/hypervisor/node.ts";
-import { machineLayout } from "#lab/machine/layout.ts";
 import { cutRules } from "#lab/peer-cuts.ts";
 import { clientOptionFile } from "#lab/sql.ts";
 import { labPaths, stateRoot } from "#lab/state.ts";
 import { textTable } from "#lab/tables.ts";
 import { waitUntil } from "#lab/wait.ts";
+import { cluster, layout } from "./samples.ts";
 
-const layout = machineLayout("/state/machines/i-1", "/tmp/lab1-x/n1");
 const software = { binDir: "/repo/node-bin/dist", mysqld: "/cache/bin/mysqld" };
-const cluster = {
-  clusterId: "lab-1",
-  nodes: 3,
-  tableName: "t",
-  secretArn: "arn:secret",
-  bucket: "b",
-  asgName: "asg",
-  writeTargetGroupArn: "arn:w",
-  readTargetGroupArn: "arn:r",
-  application: { schema: "app", user: "app" },
-};
 
 describe("what a node is given", () => {
   it("is a configuration that the scripts accept", () => {

@@ -3,22 +3,11 @@ import { describe, expect, it } from "vitest";
 import { NodeConfig } from "#contract/node-config.ts";
 import { parseCommandLine, UsageError } from "#lab/cli/arguments.ts";
 import { nodeConfig, nodeUnits } from "#lab/hypervisor/node.ts";
-import { machineLayout } from "#lab/machine/layout.ts";
 import { labOrchestratorConfig, orchestratorProgram } from "#lab/orchestrator.ts";
+import { cluster, layout } from "./samples.ts";
 
-const layout = machineLayout("/state/machines/i-1", "/tmp/lab1-x/n1");
 const agents = { binDir: "/repo/node-bin/dist", mysqld: "/cache/bin/mysqld" };
 const withOrchestrator = { ...agents, orchestrator: "/opt/orchestrator" };
-const cluster = {
-  clusterId: "lab-1",
-  nodes: 3,
-  tableName: "t",
-  secretArn: "arn:secret",
-  bucket: "b",
-  asgName: "asg",
-  writeTargetGroupArn: "arn:w",
-  readTargetGroupArn: "arn:r",
-};
 
 describe("Orchestrator in the lab", () => {
   it("is the engine of a node that has it, and may log in from where it connects", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type EntryName, missingFor, missingText, type Surroundings } from "#lab/cache/prerequisites.ts";
 
-const all: readonly EntryName[] = ["mysql", "moto", "ministack", "haproxy", "act"];
+const all: readonly EntryName[] = ["mysql", "moto", "ministack", "haproxy", "nftables", "act"];
 
 const complete: Surroundings = {
   hasProgram: async () => true,
@@ -39,7 +39,7 @@ describe("missing prerequisites", () => {
       "tar",
       "go",
       "python3, 3.10 or newer, with venv",
-      "2850 MB of free space in the cache folder (10 MB are free)",
+      "3000 MB of free space in the cache folder (10 MB are free)",
     ]);
     for (const { neededFor, get } of missing) expect([neededFor, get]).not.toContain("");
     const text = missingText(missing);
