@@ -5,11 +5,11 @@ import { connect, type SqlLogin } from "#lab/sql.ts";
 
 /** A client that writes one row after the other to one of several places, the next one when a place fails. */
 export interface Client {
-  /** When a write was answered last, milliseconds on the monotonic clock. */
-  lastAnswer(): number;
+  /** Since when it wants to write, and has no answer, milliseconds on the monotonic clock; undefined while it pauses. */
+  wantsSince(): number | undefined;
   /** Writes that were answered, by key. */
   readonly acknowledged: readonly string[];
-  /** Attempts to connect that failed since the last call, with how long ago the last write was answered, milliseconds. */
+  /** Attempts to connect that failed since the last call. */
   failedConnections(): number;
   stop(): Promise<void>;
 }
@@ -18,26 +18,24 @@ export interface Client {
 export const makeTable = (lab: Lab): Promise<unknown> =>
   lab.sql("write", "CREATE TABLE app.bench (k VARCHAR(60) PRIMARY KEY)");
 
-/** When a client writes: every so many milliseconds, so many after the others begin. */
-export interface Beat {
+/** How a client writes. */
+export interface Writes {
+  readonly name: string;
+  /** Where to connect, asked anew for each connection. */
+  places(): Promise<readonly SqlLogin[]>;
+  /** One write every so many milliseconds, however long a write took; those that it could not begin in time are left out. */
   readonly everyMs: number;
-  readonly offsetMs: number;
+  /** A write was answered. */
+  answered(): void;
 }
 
-/**
- * Starts a client. It writes on its beat however long a write took, and beats that it missed are left out: clients that pause after
- * each answer instead fall into step at the first interruption, and then write all at once with nothing between.
- */
-export const startClient = (
-  name: string,
-  places: () => Promise<readonly SqlLogin[]>,
-  { everyMs, offsetMs }: Beat,
-): Client => {
+/** Starts a client. */
+export const startClient = ({ name, places, everyMs, answered }: Writes): Client => {
   const acknowledged: string[] = [];
   let going = true;
-  let last = performance.now();
+  let wantsSince: number | undefined;
   let failed = 0;
-  const start = performance.now() + offsetMs;
+  const start = performance.now();
   let beat = 0;
   const nextBeat = async (): Promise<void> => {
     const now = performance.now();
@@ -46,10 +44,10 @@ export const startClient = (
   };
   const run = async (): Promise<void> => {
     let connection: Connection | undefined;
-    await delay(offsetMs);
     for (let n = 0, place = 0; going; n++) {
       const key = `${name}-${n}`;
       try {
+        wantsSince ??= performance.now();
         if (!connection) {
           const all = await places();
           try {
@@ -62,7 +60,8 @@ export const startClient = (
         }
         await connection.query({ sql: "INSERT INTO app.bench (k) VALUES (?)", values: [key], timeout: 10_000 });
         acknowledged.push(key);
-        last = performance.now();
+        answered();
+        wantsSince = undefined;
         await nextBeat();
       } catch {
         connection?.destroy();
@@ -76,7 +75,7 @@ export const startClient = (
   const done = run();
   return {
     acknowledged,
-    lastAnswer: () => last,
+    wantsSince: () => wantsSince,
     failedConnections: () => {
       const count = failed;
       failed = 0;

@@ -156,19 +156,19 @@ export const orchestratorTakeovers = async (runs: number): Promise<Figure[]> => 
     }));
     const crowd = startCrowd("orchestrator", async () => places);
     const measure = async (name: string, act: (primary: TestServer, next: TestServer) => Promise<void>) => {
-      const gaps: number[] = [];
+      const refused: number[] = [];
       for (let round = 0; round < runs; round += 1) {
         const primary = await openOne(all);
         await settle(all, nodes, primary);
-        crowd.longestGap();
+        crowd.interruption();
         await act(primary, all.find((each) => each !== primary) as TestServer);
         await openOne(all, primary);
         const before = crowd.answered();
         await waitUntil("writes go on", () => crowd.answered() > before + 50 || "not yet", healthyMs);
-        gaps.push(crowd.longestGap());
-        process.stderr.write(`${name} ${round + 1}/${runs}: ${gaps.at(-1)?.toFixed(0)} ms\n`);
+        refused.push(crowd.interruption().refusedMs);
+        process.stderr.write(`${name} ${round + 1}/${runs}: ${refused.at(-1)?.toFixed(0)} ms\n`);
       }
-      return { name, unit: "ms" as const, measured: gaps };
+      return { name, unit: "ms" as const, measured: refused };
     };
     const figures = [
       await measure("Orchestrator alone: graceful takeover", (primary, next) => takeOver(nodes, primary, next)),

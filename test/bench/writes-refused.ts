@@ -44,7 +44,7 @@ const floorOf = async (lab: Lab): Promise<number> => {
 };
 
 interface Measured {
-  readonly gaps: number[];
+  readonly refused: number[];
   readonly floor: number[];
   failedConnections: number;
 }
@@ -55,12 +55,12 @@ const measure = async (
   crowd: Crowd,
   disturb: (round: number) => Promise<void>,
 ): Promise<Measured> => {
-  const measured: Measured = { gaps: [], floor: [], failedConnections: 0 };
+  const measured: Measured = { refused: [], floor: [], failedConnections: 0 };
   for (let round = 0; round < runs; round += 1) {
     await lab.waitHealthy(180_000);
     await delay(1000);
     measured.floor.push(await floorOf(lab));
-    crowd.longestGap();
+    crowd.interruption();
     for (const client of crowd.clients) client.failedConnections();
     await disturb(round);
     const before = crowd.answered();
@@ -69,10 +69,13 @@ const measure = async (
       if (performance.now() > deadline) throw new Error(`${what}: no writes within 60 s.`);
       await delay(20);
     }
-    measured.gaps.push(crowd.longestGap());
+    const { refusedMs, silentMs } = crowd.interruption();
+    measured.refused.push(refusedMs);
     measured.failedConnections += crowd.clients.reduce((sum, client) => sum + client.failedConnections(), 0);
     const at = new Date().toISOString().slice(11, 23);
-    process.stderr.write(`${at} ${what} ${round + 1}/${runs}: ${measured.gaps.at(-1)?.toFixed(0)} ms\n`);
+    process.stderr.write(
+      `${at} ${what} ${round + 1}/${runs}: ${refusedMs.toFixed(0)} ms, without an answer ${silentMs.toFixed(0)} ms\n`,
+    );
   }
   return measured;
 };
@@ -140,7 +143,7 @@ export const writesRefused = async (): Promise<Figure[]> => {
         const crowd = startCrowd(how, places);
         crowds.push(crowd);
         await delay(1000);
-        const { gaps, floor, failedConnections } = await measure(lab, `${what}, ${how}`, crowd, (round) =>
+        const { refused, floor, failedConnections } = await measure(lab, `${what}, ${how}`, crowd, (round) =>
           act(lab, round),
         );
         await crowd.stop();
@@ -149,10 +152,10 @@ export const writesRefused = async (): Promise<Figure[]> => {
         );
         const baseline = { name: "floor", measured: floor };
         const name = `${what}, ${how}`;
-        if (how === "direct connections") figures.push({ name, unit: "ms", measured: gaps, baseline });
+        if (how === "direct connections") figures.push({ name, unit: "ms", measured: refused, baseline });
         else
           for (const [goal, goalAt] of goals)
-            figures.push({ name, unit: "ms", measured: gaps, baseline, goal, goalAt });
+            figures.push({ name, unit: "ms", measured: refused, baseline, goal, goalAt });
       }
     } finally {
       if (process.env.BENCH_JOURNALS) await printAgents(lab);

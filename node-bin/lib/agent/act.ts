@@ -56,7 +56,7 @@ const actOn = async (context: AgentContext): Promise<boolean> => {
       await reopenSoon(context, decision.because);
       return true;
     case "end-source-role":
-      await mysql.setSourceSemiSync({ on: false });
+      await mysql.setSourceSemiSync({ on: false, unhurried: true });
       return true;
     case "follow": {
       const { follows, because } = await followPrimary(context, state.record as TopologyRecord);

@@ -85,7 +85,7 @@ export const followPrimary = async (
   ) {
     return { follows: true, because: "it follows the primary already" };
   }
-  if (observed.semi_sync?.source_enabled) await mysql.setSourceSemiSync({ on: false });
+  if (observed.semi_sync?.source_enabled) await mysql.setSourceSemiSync({ on: false, unhurried: true });
   const theirs = primarySet ?? (await primarySetOf(context, record));
   if (theirs === undefined) return refused("the primary has not said yet what it has executed");
   const mine = gtid.union(observed.gtid_executed, replication?.received_gtid_set ?? "");

@@ -23,6 +23,9 @@ export const serverSessions = async (query: Query): Promise<ServerSession[]> => 
 
 const ofTheServer = new Set(["system user", "event_scheduler", "unauthenticated user"]);
 
+/** Whether it sends the binlog to a replica. */
+export const isDumpSession = ({ command }: ServerSession): boolean => command.startsWith("Binlog Dump");
+
 /** Whether it is a client's: not a thread of the server's own, nor a replica that receives. */
-export const isClientSession = ({ user, command }: ServerSession): boolean =>
-  !ofTheServer.has(user) && command !== "Daemon" && !command.startsWith("Binlog Dump");
+export const isClientSession = (session: ServerSession): boolean =>
+  !ofTheServer.has(session.user) && session.command !== "Daemon" && !isDumpSession(session);

@@ -2,7 +2,7 @@ import type { BinlogPosition, ReplicationStatus } from "#contract/agent-api.ts";
 import { accountNames } from "#contract/credentials.ts";
 import { Failure } from "#contract/failure-reasons.ts";
 import { contains, isEmpty, normalise, subtract } from "#contract/gtid.ts";
-import { waitFor } from "../host/wait.ts";
+import { monotonicMs, pause, waitFor } from "../host/wait.ts";
 import { accountStatements, isComplete, readAccounts } from "./account-statements.ts";
 import type { Account } from "./accounts.ts";
 import { binlogEnd } from "./binlog-end.ts";
@@ -17,8 +17,8 @@ import {
   showReplication,
   showSemiSync,
 } from "./observation.ts";
-import { isClientSession, type ServerSession, serverSessions } from "./server-sessions.ts";
-import { makeSessions, type Session } from "./sessions.ts";
+import { isClientSession, isDumpSession, type ServerSession, serverSessions } from "./server-sessions.ts";
+import { makeSessions, type Query, type Session } from "./sessions.ts";
 
 export type { MysqlObservation, ServerFacts } from "./observation.ts";
 
@@ -98,10 +98,13 @@ export interface MysqlServer {
   setAcknowledging(on: boolean): Promise<void>;
   /**
    * The source side of semi-synchronous replication. Switching off tells commits that wait that all is well, so it is refused
-   * (`too-few-ackers`) while any waits, unless somebody has decided that writes may be lost.
+   * (`too-few-ackers`) while any waits, unless somebody has decided that writes may be lost. Switching off keeps new sessions waiting
+   * for up to a second; `unhurried` does not, where the ackers have left, and takes two.
    */
   setSourceSemiSync(
-    options: { readonly on: true; readonly waitCount: number } | { readonly on: false; readonly acceptLoss?: boolean },
+    options:
+      | { readonly on: true; readonly waitCount: number }
+      | { readonly on: false; readonly acceptLoss?: boolean; readonly unhurried?: boolean },
   ): Promise<void>;
 
   /**
@@ -156,6 +159,8 @@ const stopTimeoutMs = 60_000;
 const readOnlyTimeoutMs = 30_000;
 const sessionsGoneMs = 5000;
 const releaseTimeoutMs = 3000;
+/** How often the receiver of acknowledgements looks up while it listens to ackers, milliseconds, and a little more (seen on 9.7). */
+const ackReceiverMs = 1050;
 /** The longest timeout that semi-synchronous replication knows, 49 days, milliseconds. */
 const longestAckTimeout = 4_294_967_295;
 /** Reconnect each second for 30 years. */
@@ -357,40 +362,64 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
       if (receiver !== "no") await query("START REPLICA IO_THREAD");
     });
 
-  const setSourceSemiSync: MysqlServer["setSourceSemiSync"] = (wanted) =>
-    sessions.changing(async (session) => {
-      const { query } = session;
+  /** Errors: `too-few-ackers`. */
+  const nobodyWaits = async (query: Query): Promise<void> => {
+    const { waitSessions } = await showSemiSync(query);
+    if (waitSessions === 0) return;
+    throw new Failure("too-few-ackers", {
+      message: `${waitSessions} commits wait for an acknowledgement; switching semi-sync off would tell their clients that they are safe.`,
+      next: "Bring an acker back, or end mysqld.",
+    });
+  };
+
+  /**
+   * Has the server forget its ackers. The thread that receives acknowledgements looks up once a second while it listens to any, and
+   * switching semi-sync off waits for it with a lock that every new session needs: readers would wait for that second too. It needs one
+   * look to let an acker go and one to see that none is left. One that still follows connects again, and then readers do wait.
+   */
+  const forgetAckers = async (): Promise<void> => {
+    for (const { id } of await sessionsWhere(isDumpSession)) await sessions.kill(id);
+    const clients = async (): Promise<number> => (await sessions.reading(({ query }) => showSemiSync(query))).clients;
+    for (const until = monotonicMs() + ackReceiverMs; (await clients()) > 0; await pause(20)) {
+      if (monotonicMs() > until) return;
+    }
+    await pause(ackReceiverMs);
+  };
+
+  const setSourceSemiSync: MysqlServer["setSourceSemiSync"] = async (wanted) => {
+    const enabled = "rpl_semi_sync_source_enabled";
+    const isOn = async (session: Session): Promise<boolean> => {
       const { semiSync } = await serverOf(session);
-      if (!semiSync) {
-        if (!wanted.on) return;
-        throw new Failure("internal", {
-          message: "The plugins of semi-synchronous replication are not loaded; the option file loads them.",
-          changed: "Nothing was changed.",
-        });
-      }
-      const enabled = "rpl_semi_sync_source_enabled";
-      const [row] = await query(`SELECT @@global.${enabled} AS value`);
-      const isSet = row?.value === "1";
-      if (wanted.on) {
-        await query(
+      if (semiSync) return (await session.query(`SELECT @@global.${enabled} AS value`))[0]?.value === "1";
+      if (!wanted.on) return false;
+      throw new Failure("internal", {
+        message: "The plugins of semi-synchronous replication are not loaded; the option file loads them.",
+        changed: "Nothing was changed.",
+      });
+    };
+    if (wanted.on) {
+      await sessions.changing(async (session) => {
+        const isSet = await isOn(session);
+        await session.query(
           `SET GLOBAL rpl_semi_sync_source_timeout = ${longestAckTimeout},
            GLOBAL rpl_semi_sync_source_wait_point = AFTER_SYNC,
            GLOBAL rpl_semi_sync_source_wait_no_replica = ON,
            GLOBAL rpl_semi_sync_source_wait_for_replica_count = ${wanted.waitCount}`,
         );
-        if (!isSet) await query(`SET GLOBAL ${enabled} = ON`);
-        return;
-      }
-      if (!isSet) return;
-      const { waitSessions } = await showSemiSync(query);
-      if (waitSessions > 0 && !wanted.acceptLoss) {
-        throw new Failure("too-few-ackers", {
-          message: `${waitSessions} commits wait for an acknowledgement; switching semi-sync off would tell their clients that they are safe.`,
-          next: "Bring an acker back, or end mysqld.",
-        });
-      }
+        if (!isSet) await session.query(`SET GLOBAL ${enabled} = ON`);
+      });
+      return;
+    }
+    if (!(await sessions.changing(isOn))) return;
+    if (wanted.unhurried) {
+      await sessions.reading(({ query }) => nobodyWaits(query));
+      await forgetAckers();
+    }
+    await sessions.changing(async ({ query }) => {
+      if (!wanted.acceptLoss) await nobodyWaits(query);
       await query(`SET GLOBAL ${enabled} = OFF`);
     });
+  };
 
   const follow: MysqlServer["follow"] = async (source, { acknowledge }) => {
     const before = await sessions.changing((session) => replication(session));
