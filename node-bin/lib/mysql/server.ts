@@ -375,10 +375,12 @@ export const makeMysqlServer = ({ connect, incarnation }: MysqlServerOptions): M
   /**
    * Has the server forget its ackers. The thread that receives acknowledgements looks up once a second while it listens to any, and
    * switching semi-sync off waits for it with a lock that every new session needs: readers would wait for that second too. It needs one
-   * look to let an acker go and one to see that none is left. One that still follows connects again, and then readers do wait.
+   * look to let an acker go and one to see that none is left. One that still follows connects again, and then readers do wait. Who else
+   * reads binlogs, a change data capture for example, is left alone: it acknowledges nothing.
    */
   const forgetAckers = async (): Promise<void> => {
-    for (const { id } of await sessionsWhere(isDumpSession)) await sessions.kill(id);
+    const replicas = await sessionsWhere((session) => isDumpSession(session) && replicationUser.test(session.user));
+    for (const { id } of replicas) await sessions.kill(id);
     const clients = async (): Promise<number> => (await sessions.reading(({ query }) => showSemiSync(query))).clients;
     for (const until = monotonicMs() + ackReceiverMs; (await clients()) > 0; await pause(20)) {
       if (monotonicMs() > until) return;
