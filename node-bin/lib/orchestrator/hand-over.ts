@@ -1,5 +1,5 @@
 import { describeFailure, Failure } from "#contract/failure-reasons.ts";
-import { pause, waitFor } from "../host/wait.ts";
+import { monotonicMs, pause, waitFor } from "../host/wait.ts";
 import type { OrchestratorClient } from "./client.ts";
 
 /** How leadership ended up. */
@@ -8,8 +8,8 @@ export type HandOver =
   | { readonly did: "yielded"; readonly leader: string };
 
 /**
- * Hands raft's leadership to another node before this one's Orchestrator stops, so that there is never a time in which nobody
- * watches. Candidates are asked one after another. Errors: `timed-out` when none of them leads in the end; what the client throws.
+ * Hands raft's leadership to another node before this one's Orchestrator stops, so that nobody has to notice first that it is gone; whoever
+ * is elected begins to watch within a second. Candidates are asked one after another. Errors: `timed-out` when none of them leads in the end; what the client throws.
  *
  * @param candidates addresses of peers that answer, the preferred one first.
  */
@@ -20,10 +20,15 @@ export const yieldBeforeStop = async (
   options: {
     /** How long one candidate may take to lead; an election takes 1 to 2 s, and the others are kept from leading for 5 s. */
     readonly electionMs?: number;
+    /**
+     * How long the same one has to lead. A third that is elected before it hears who is to lead gives the lead up at once, and 1.2 s
+     * pass until the others notice (seen).
+     */
+    readonly settledMs?: number;
     readonly signal?: AbortSignal;
   } = {},
 ): Promise<HandOver> => {
-  const { electionMs = 5000, signal } = options;
+  const { electionMs = 5000, settledMs = 2000, signal } = options;
   if (!(await client.leads())) return { did: "nothing", because: "this node's Orchestrator does not lead" };
   const others = candidates.filter((address) => address !== self);
   if (others.length === 0) return { did: "nothing", because: "there is no other Orchestrator that answers" };
@@ -32,12 +37,15 @@ export const yieldBeforeStop = async (
     // It may have stopped leading by itself meanwhile.
     if (await client.leads()) await client.yieldTo(other);
     let seen = "";
+    let since = monotonicMs();
     try {
       const leader = await waitFor(
         `another Orchestrator than ${self} to lead`,
         async () => {
-          seen = (await client.raftLeader()) ?? "nobody";
-          return seen === self || seen === "nobody" ? undefined : seen;
+          const now = (await client.raftLeader()) ?? "nobody";
+          if (now !== seen) since = monotonicMs();
+          seen = now;
+          return now === self || now === "nobody" || monotonicMs() - since < settledMs ? undefined : now;
         },
         { everyMs: 100, deadlineMs: electionMs, lastSeen: () => seen, ...(signal === undefined ? {} : { signal }) },
       );

@@ -132,10 +132,10 @@ describeWithOrchestrator("a real Orchestrator accepts the configuration", (progr
     const others = nodes.filter((node) => node !== leader);
     const state = emptyState();
     state.orchestrator.raft = { peers: nodes.map(({ address }) => ({ address, alive: true })) };
-    let leading: boolean[] = [];
+    let states: string[] = [];
     const stop = async (unit: string): Promise<void> => {
       expect(unit).toBe("orchestrator");
-      leading = await Promise.all(others.map(({ client }) => client.leads()));
+      states = await Promise.all(others.map(({ client }) => client.raftState()));
       await leader.kill();
     };
     const log = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };
@@ -147,7 +147,7 @@ describeWithOrchestrator("a real Orchestrator accepts the configuration", (progr
       signal: new AbortController().signal,
       state,
     });
-    expect(leading.filter(Boolean)).toHaveLength(1);
+    expect(states.filter((each) => each === "Leader")).toHaveLength(1);
     await leader.start();
     await leaderOf(nodes);
   });

@@ -3,6 +3,8 @@ import { yieldBeforeStop } from "#node/lib/orchestrator/hand-over.ts";
 
 const [self, one, two] = ["10.1.0.1", "10.1.0.2", "10.1.0.3"] as const;
 
+const quick = { electionMs: 500, settledMs: 50 };
+
 /** A raft in which leadership goes to whoever is asked, unless that one is deaf. */
 const raft = (leader: string, deaf: readonly string[] = []) => {
   let leads = leader;
@@ -27,7 +29,7 @@ describe("handing over leadership before a stop", () => {
 
   it("yields to the preferred one, never to itself", async () => {
     const client = raft(self);
-    expect(await yieldBeforeStop(client, self, [self, two, one])).toEqual({ did: "yielded", leader: two });
+    expect(await yieldBeforeStop(client, self, [self, two, one], quick)).toEqual({ did: "yielded", leader: two });
     expect(client.asked).toEqual([two]);
   });
 
@@ -37,15 +39,28 @@ describe("handing over leadership before a stop", () => {
 
   it("goes on to the next one when the first does not take it", async () => {
     const client = raft(self, [one]);
-    expect(await yieldBeforeStop(client, self, [one, two], { electionMs: 150 })).toEqual({
+    expect(await yieldBeforeStop(client, self, [one, two], quick)).toEqual({
       did: "yielded",
       leader: two,
     });
     expect(client.asked).toEqual([one, two]);
   });
 
+  it("does not count one that gives the lead up at once", async () => {
+    const client = raft(self);
+    const looks = [one, one];
+    const raftLeader = async (): Promise<string> => looks.shift() ?? two;
+    const settledMs = 250;
+    expect(await yieldBeforeStop({ ...client, raftLeader }, self, [two, one], { electionMs: 2000, settledMs })).toEqual(
+      {
+        did: "yielded",
+        leader: two,
+      },
+    );
+  });
+
   it("says that nobody took it, and that this one still runs", async () => {
-    await expect(yieldBeforeStop(raft(self, [one]), self, [one], { electionMs: 150 })).rejects.toMatchObject({
+    await expect(yieldBeforeStop(raft(self, [one]), self, [one], quick)).rejects.toMatchObject({
       reason: "timed-out",
       changed: expect.stringContaining("still runs"),
     });
