@@ -8,8 +8,9 @@ export type HandOver =
   | { readonly did: "yielded"; readonly leader: string };
 
 /**
- * Hands raft's leadership to another node before this one's Orchestrator stops, so that nobody has to notice first that it is gone; whoever
- * is elected begins to watch within a second. Candidates are asked one after another. Errors: `timed-out` when none of them leads in the end; what the client throws.
+ * Hands raft's leadership to another node before this one's Orchestrator stops, so that nobody has to notice first that it is gone;
+ * whoever is elected begins to watch within a second. Candidates are asked one after another. Errors: `timed-out` when none of them
+ * leads in the end; what the client throws.
  *
  * @param candidates addresses of peers that answer, the preferred one first.
  */

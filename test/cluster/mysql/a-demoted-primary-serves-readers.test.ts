@@ -1,21 +1,18 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { becomePrimary, replicate, until } from "./cluster-of-servers.ts";
-import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";
+import { beforeAll, expect, it } from "vitest";
+import { replicate, startPrimaryAndReplica, until } from "./cluster-of-servers.ts";
+import type { TestServer } from "./server-fixture.ts";
 
-let servers: TestServers;
 let primary: TestServer;
 let replica: TestServer;
 beforeAll(async () => {
-  servers = await makeTestServers();
-  primary = await servers.add();
-  replica = await servers.add();
-  await becomePrimary(primary, [2]);
+  const started = await startPrimaryAndReplica();
+  ({ primary, replica } = started);
   await replicate(primary, replica);
   await replica.server.setAcknowledging(true);
   await primary.server.setSourceSemiSync({ on: true, waitCount: 1 });
   await until(primary, "one client that acknowledges", (seen) => seen.semi_sync?.clients === 1);
+  return started.close;
 });
-afterAll(() => servers.close());
 
 /** Longest time that a new session took until it had read, milliseconds, while something is done. */
 const longestReadDuring = async (work: () => Promise<unknown>): Promise<number> => {

@@ -1,15 +1,12 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { becomePrimary, replicate } from "./cluster-of-servers.ts";
-import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";
+import { beforeAll, expect, it } from "vitest";
+import { replicate, startPrimaryAndReplica } from "./cluster-of-servers.ts";
+import type { TestServer } from "./server-fixture.ts";
 
-let servers: TestServers;
 let primary: TestServer;
 let replica: TestServer;
 beforeAll(async () => {
-  servers = await makeTestServers();
-  primary = await servers.add();
-  replica = await servers.add();
-  await becomePrimary(primary, [2]);
+  const started = await startPrimaryAndReplica();
+  ({ primary, replica } = started);
   await primary.sql(
     "CREATE USER 'o''wner'@'%' IDENTIFIED BY 'owners-password'",
     "GRANT ALL ON shop.* TO 'o''wner'@'%'",
@@ -18,8 +15,8 @@ beforeAll(async () => {
     "CREATE EVENT shop.off ON SCHEDULE EVERY 1 HOUR DISABLE DO SET @x = 1",
   );
   await replicate(primary, replica);
+  return started.close;
 });
-afterAll(() => servers.close());
 
 const events = (server: TestServer) =>
   server.sql(

@@ -1,17 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { becomePrimary, credentials, network, sourceOf, until } from "./cluster-of-servers.ts";
-import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { credentials, network, sourceOf, startPrimaryAndReplica, until } from "./cluster-of-servers.ts";
+import type { TestServer } from "./server-fixture.ts";
 
-let servers: TestServers;
 let primary: TestServer;
 let replica: TestServer;
 beforeAll(async () => {
-  servers = await makeTestServers();
-  primary = await servers.add();
-  replica = await servers.add();
-  await becomePrimary(primary, [2]);
+  const started = await startPrimaryAndReplica();
+  ({ primary, replica } = started);
+  return started.close;
 });
-afterAll(() => servers.close());
 
 beforeEach(async () => {
   await replica.server.stopReplication();

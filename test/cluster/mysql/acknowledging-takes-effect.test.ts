@@ -1,20 +1,17 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { reaches } from "#node/lib/cluster/ackers.ts";
 import type { MysqlConnection } from "#node/lib/mysql/connection.ts";
-import { becomePrimary, replicate, until } from "./cluster-of-servers.ts";
-import { makeTestServers, type TestServer, type TestServers } from "./server-fixture.ts";
+import { replicate, startPrimaryAndReplica, until } from "./cluster-of-servers.ts";
+import type { TestServer } from "./server-fixture.ts";
 
-let servers: TestServers;
 let primary: TestServer;
 let replica: TestServer;
 beforeAll(async () => {
-  servers = await makeTestServers();
-  primary = await servers.add();
-  replica = await servers.add();
-  await becomePrimary(primary, [2]);
+  const started = await startPrimaryAndReplica();
+  ({ primary, replica } = started);
   await replicate(primary, replica);
+  return started.close;
 });
-afterAll(() => servers.close());
 
 beforeEach(async () => {
   await replica.server.startReplication();

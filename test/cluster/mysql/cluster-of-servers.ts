@@ -4,7 +4,7 @@ import { contains, union } from "#contract/gtid.ts";
 import { waitFor } from "#node/lib/host/wait.ts";
 import { clusterAccounts } from "#node/lib/mysql/accounts.ts";
 import type { MysqlObservation, ReplicationSource } from "#node/lib/mysql/server.ts";
-import type { TestServer } from "./server-fixture.ts";
+import { makeTestServers, type TestServer } from "./server-fixture.ts";
 
 /** Passwords with everything that quoting could get wrong. */
 export const credentials: Credentials = {
@@ -78,4 +78,17 @@ export const becomePrimary = async (primary: TestServer, serverIds: readonly num
   await primary.server.open();
   await primary.server.ensureAccounts(accountsOf(serverIds));
   await primary.sql("CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)");
+};
+
+/** Starts a primary and a server that may replicate from it, and does not yet. `close` ends both. */
+export const startPrimaryAndReplica = async () => {
+  const servers = await makeTestServers();
+  try {
+    const [primary, replica] = [await servers.add(), await servers.add()];
+    await becomePrimary(primary, [replica.serverId]);
+    return { primary, replica, close: servers.close };
+  } catch (error) {
+    await servers.close();
+    throw error;
+  }
 };
